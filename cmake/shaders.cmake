@@ -1,0 +1,101 @@
+# The shader pipeline. Each shaders/NAME.comp becomes four SPIR-V modules, {storage, texel} x {exact, f32}, and all of
+# them become one C file of words, which is compiled into the library.
+#
+# f32:   glslc -O, spirv-val.
+# exact: glslc -O0, embed_shaders --exact, spirv-opt -O, embed_shaders --exact, spirv-val. Every multiply, add and
+#        subtract has to carry NoContraction before the optimiser sees it: without it, the optimiser merges constants
+#        ((x * a) * b -> x * ab), which rounds otherwise. It runs again after the optimiser for what that made anew.
+#
+# A shader that says `#extension X : require` is left out, with a message, when the installed glslc does not know X.
+
+set(PUMICE_GLSLC_FLAGS --target-env=vulkan1.2 -Werror
+    -I ${PROJECT_SOURCE_DIR}/shaders/include -I ${PROJECT_SOURCE_DIR}/shaders)
+
+add_executable(embed_shaders ${PROJECT_SOURCE_DIR}/tools/embed_shaders.c ${PROJECT_SOURCE_DIR}/tools/spirv_exact.c
+    ${PROJECT_SOURCE_DIR}/runtime/base/status.c)
+target_include_directories(embed_shaders PRIVATE ${PROJECT_SOURCE_DIR}/runtime)
+
+# Sets `result` to whether glslc knows the GLSL extension; each is tried once for each glslc.
+function(pumice_glslc_knows extension result)
+    set(answer PUMICE_GLSLC_KNOWS_${extension})
+    if(NOT DEFINED ${answer} OR NOT PUMICE_GLSLC_PROBED STREQUAL PUMICE_GLSLC)
+        set(probe ${PROJECT_BINARY_DIR}/shaders/probe.comp)
+        file(WRITE ${probe} "#version 450\n#extension ${extension} : require\nvoid main() {}\n")
+        execute_process(COMMAND ${PUMICE_GLSLC} --target-env=vulkan1.2 ${probe} -o ${probe}.spv
+            RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+        if(failed)
+            set(${answer} FALSE CACHE INTERNAL "")
+        else()
+            set(${answer} TRUE CACHE INTERNAL "")
+        endif()
+    endif()
+    set(${result} ${${answer}} PARENT_SCOPE)
+endfunction()
+
+# Adds the commands that make one module of one shader, and sets `result` to its file.
+function(pumice_compile_shader source texel fma result)
+    get_filename_component(name ${source} NAME_WE)
+    set(variant ${name})
+    set(defines "")
+    if(texel)
+        string(APPEND variant .texel)
+        list(APPEND defines -DPM_TEXEL)
+    endif()
+    if(fma)
+        string(APPEND variant .fma)
+        list(APPEND defines -DPM_FMA)
+    endif()
+    set(base ${PROJECT_BINARY_DIR}/shaders/${variant})
+    set(glslc ${PUMICE_GLSLC} ${PUMICE_GLSLC_FLAGS} ${defines} -MD -MF ${base}.d -MT ${base}.spv)
+
+    if(fma)
+        set(commands COMMAND ${glslc} -O ${source} -o ${base}.spv)
+    else()
+        # -g keeps line numbers for the patcher's messages; --strip-debug takes them out again.
+        set(commands
+            COMMAND ${glslc} -O0 -g ${source} -o ${base}.raw
+            COMMAND embed_shaders --exact ${base}.raw ${base}.marked
+            COMMAND ${PUMICE_SPIRV_OPT} --strip-debug -O ${base}.marked -o ${base}.optimized
+            COMMAND embed_shaders --exact ${base}.optimized ${base}.spv)
+    endif()
+    add_custom_command(OUTPUT ${base}.spv ${commands}
+        COMMAND ${PUMICE_SPIRV_VAL} --target-env vulkan1.2 ${base}.spv
+        DEPENDS ${source} embed_shaders DEPFILE ${base}.d
+        COMMENT "Shader ${variant}" VERBATIM)
+    set(${result} ${base}.spv PARENT_SCOPE)
+endfunction()
+
+# Adds everything from shaders/*.comp to one C file, and sets `result` to it.
+function(pumice_embed_shaders result)
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/shaders)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/shaders/*.comp)
+    set(modules "")
+    foreach(source ${sources})
+        get_filename_component(name ${source} NAME_WE)
+        set(lacking "")
+        file(STRINGS ${source} extensions REGEX "^#extension +[A-Za-z0-9_]+ *: *require")
+        foreach(line ${extensions})
+            string(REGEX REPLACE "^#extension +([A-Za-z0-9_]+).*" "\\1" extension ${line})
+            pumice_glslc_knows(${extension} known)
+            if(NOT known)
+                list(APPEND lacking ${extension})
+            endif()
+        endforeach()
+        if(lacking)
+            message(STATUS "Left out shaders/${name}.comp: this glslc does not know ${lacking}")
+            continue()
+        endif()
+        foreach(texel 0 1)
+            foreach(fma 0 1)
+                pumice_compile_shader(${source} ${texel} ${fma} module)
+                list(APPEND modules ${module})
+            endforeach()
+        endforeach()
+    endforeach()
+    set(PUMICE_GLSLC_PROBED ${PUMICE_GLSLC} CACHE INTERNAL "the glslc that was asked for its extensions")
+
+    set(output ${PROJECT_BINARY_DIR}/shaders/shaders_embedded.c)
+    add_custom_command(OUTPUT ${output} COMMAND embed_shaders ${output} ${modules}
+        DEPENDS embed_shaders ${modules} COMMENT "Embedding the shaders" VERBATIM)
+    set(${result} ${output} PARENT_SCOPE)
+endfunction()

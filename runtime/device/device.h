@@ -1,0 +1,88 @@
+/* A Vulkan device as the rest of the runtime sees it: facts, rules, memory, pipelines, one compute queue. All calls go
+ * through the table `vk`, so that a test can put its own functions there. */
+#ifndef PM_DEVICE_DEVICE_H
+#define PM_DEVICE_DEVICE_H
+
+#include "device/rules.h"
+#include "pumice.h"
+
+#include <volk.h>
+
+typedef struct pm_pipeline {
+    VkPipeline pipeline;
+    VkPipelineLayout layout;
+    VkDescriptorSetLayout set_layout;
+} pm_pipeline;
+
+/* What a pipeline is made from; two equal keys give one pipeline. */
+typedef struct pm_pipeline_key {
+    const char *shader;
+    uint32_t variant;      /* PM_SHADER_* flags */
+    uint32_t n_bind;       /* bindings 0 .. n_bind-1 */
+    uint32_t texel_mask;   /* bit i: binding i is a uniform texel buffer, else a storage buffer */
+    uint32_t n_push;       /* 32-bit words of push constants */
+    uint32_t n_spec, spec[12];
+} pm_pipeline_key;
+
+typedef struct pm_pipeline_entry {
+    pm_pipeline_key key;
+    pm_pipeline pipeline;
+} pm_pipeline_entry;
+
+struct pm_device {
+    pm_device_facts facts;
+    pm_rules rules;
+    char choice[400];
+    bool lost; /* latched: nothing is submitted any more */
+
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice device;
+    struct VolkDeviceTable vk;
+    uint32_t queue_family;
+    VkQueue queue;
+    VkSemaphore timeline;
+    uint64_t submitted; /* value that the last submit will signal */
+
+    VkPhysicalDeviceMemoryProperties memory;
+    uint32_t storage_type;  /* memory type of tensors */
+    bool storage_mapped;    /* tensors are mapped, host-visible and coherent */
+    uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached where there is such */
+
+    VkPipelineCache cache;
+    char cache_path[512]; /* "" : none */
+    pm_pipeline_entry *pipelines;
+    uint32_t n_pipelines, cap_pipelines;
+};
+
+/* One allocation with one buffer over all of it. */
+typedef struct pm_block {
+    VkDeviceMemory memory;
+    VkBuffer buffer;
+    VkDeviceSize size;
+    unsigned char *mapped; /* NULL when it is not */
+} pm_block;
+
+/* device/memory.c. Fails with PM_NO_MEMORY. */
+pm_status pm_block_create(pm_device *device, VkDeviceSize size, uint32_t memory_type, bool map, pm_block *out,
+                          pm_error *error);
+void pm_block_destroy(pm_device *device, pm_block *block);
+
+/* device/pipeline.c. The pipeline belongs to the device. */
+pm_status pm_pipeline_get(pm_device *device, const pm_pipeline_key *key, pm_pipeline *out, pm_error *error);
+void pm_pipelines_destroy(pm_device *device);
+
+/* device/pipeline_cache.c: the driver's cache on disk, under our own checksum and key, since a damaged one can crash
+ * a driver. Both are silent about failure: a cache is never needed. */
+void pm_pipeline_cache_load(pm_device *device);
+void pm_pipeline_cache_save(pm_device *device);
+
+/* device/queue.c: submits command buffers in order and returns the timeline value that tells their end. */
+pm_status pm_queue_submit(pm_device *device, uint32_t count, const VkCommandBuffer *buffers, uint64_t *value,
+                          pm_error *error);
+pm_status pm_queue_wait(pm_device *device, uint64_t value, pm_error *error);
+
+/* Turns a VkResult that is a failure into a status and a message; latches a lost device. */
+pm_status pm_vk_fail(pm_device *device, VkResult result, const char *what, pm_error *error);
+
+#endif

@@ -1,0 +1,43 @@
+#include "device/rules.h"
+
+pm_rules pm_rules_for(const pm_device_facts *facts)
+{
+    pm_rules rules = {
+        .is_cpu = facts->type == PM_DEVICE_CPU,
+        .lanes = 64,
+        .gemm_lanes = 32,
+    };
+    if (rules.is_cpu) {
+        /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is one vector wide
+         * keeps register tiles in registers. Loads from storage buffers are bounds-checked lane by lane; texel fetches
+         * are one straight vector load, two to three times faster. */
+        rules.texel_inputs = true;
+        rules.gemm_lanes = 8;
+        rules.lanes = 32;
+    }
+    return rules;
+}
+
+int pm_device_rank(pm_device_type type)
+{
+    switch (type) {
+    case PM_DEVICE_DISCRETE: return 4;
+    case PM_DEVICE_INTEGRATED: return 3;
+    case PM_DEVICE_VIRTUAL: return 2;
+    case PM_DEVICE_CPU: return 1;
+    case PM_DEVICE_OTHER: break;
+    }
+    return 0;
+}
+
+const char *pm_device_type_name(pm_device_type type)
+{
+    switch (type) {
+    case PM_DEVICE_DISCRETE: return "discrete GPU";
+    case PM_DEVICE_INTEGRATED: return "integrated GPU";
+    case PM_DEVICE_VIRTUAL: return "virtual GPU";
+    case PM_DEVICE_CPU: return "CPU";
+    case PM_DEVICE_OTHER: break;
+    }
+    return "other";
+}

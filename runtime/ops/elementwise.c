@@ -1,0 +1,283 @@
+/* Operators that work element by element: y = f(x), y = a + b, y = a * b. */
+#include "base/status.h"
+#include "ops/flat.h"
+#include "ops/table.h"
+
+#include <math.h>
+
+/* ---- Unary ------------------------------------------------------------------------------------------------- */
+
+/* The numbers are those of shaders/unary.comp. */
+typedef enum unary_function { AFFINE = 0, SILU = 1, GELU = 2, SIGMOID = 3, TANH = 4 } unary_function;
+
+typedef struct unary_attr {
+    unary_function function;
+    float alpha, beta; /* of AFFINE */
+} unary_attr;
+
+static double sigmoid(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+static double gelu_inner(double x)
+{
+    return sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x);
+}
+
+static double evaluate(const unary_attr *attr, double x)
+{
+    switch (attr->function) {
+    case SILU: return x * sigmoid(x);
+    case GELU: return 0.5 * x * (1.0 + tanh(gelu_inner(x)));
+    case SIGMOID: return sigmoid(x);
+    case TANH: return tanh(x);
+    case AFFINE: break;
+    }
+    return (double)attr->alpha * x + (double)attr->beta;
+}
+
+static double derivative(const unary_attr *attr, double x)
+{
+    double s = sigmoid(x), t;
+    switch (attr->function) {
+    case SILU: return s * (1.0 + x * (1.0 - s));
+    case GELU:
+        t = tanh(gelu_inner(x));
+        return 0.5 * (1.0 + t) +
+               0.5 * x * (1.0 - t * t) * sqrt(2.0 / acos(-1.0)) * (1.0 + 3.0 * 0.044715 * x * x);
+    case SIGMOID: return s * (1.0 - s);
+    case TANH: return 1.0 - tanh(x) * tanh(x);
+    case AFFINE: break;
+    }
+    return (double)attr->alpha;
+}
+
+static bool check_f32(pm_graph *graph, const pm_node *node, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!pm_is(node->in[i]) || pm_dtype_of(graph, node->in[i]) != PM_DTYPE_F32) {
+            pm_graph_fail(graph, PM_BAD_USAGE, "%s: operand %u must be an f32 tensor", node->op->name, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All operands have one shape, which is the output's: unary, its gradient, and both binary operators. */
+static void shape_same(pm_graph *graph, pm_node *node)
+{
+    char a[64], b[64];
+    if (!check_f32(graph, node, node->n_in)) return;
+    pm_shape shape = pm_shape_of(graph, node->in[0]);
+    for (uint32_t i = 1; i < node->n_in; i++) {
+        if (!pm_shape_equal(pm_shape_of(graph, node->in[i]), shape)) {
+            pm_graph_fail(graph, PM_BAD_USAGE, "%s: shapes %s and %s differ", node->op->name,
+                          pm_shape_text(shape, a), pm_shape_text(pm_shape_of(graph, node->in[i]), b));
+            return;
+        }
+    }
+    pm_node_output(graph, node, PM_DTYPE_F32, shape);
+}
+
+static void lower_unary_any(pm_lowering *lowering, const pm_node *node, bool backward)
+{
+    const unary_attr *attr = PM_ATTR(unary_attr, node);
+    uint32_t count = pm_count_of(lowering->graph, node->in[0]);
+    uint32_t stride = pm_flat_stride(lowering);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "unary", lowering->rules->lanes);
+    pm_spec(d, attr->function);
+    pm_spec(d, backward);
+    pm_push_u32(d, count);
+    pm_push_f32(d, attr->alpha);
+    pm_push_f32(d, attr->beta);
+    pm_bind_in(d, node->in[0], 4, stride);
+    pm_bind_in(d, node->in[backward ? 1 : 0], 4, stride);
+    pm_bind_out(d, node->out[0], stride);
+    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 0);
+}
+
+static void lower_unary(pm_lowering *lowering, const pm_node *node)
+{
+    lower_unary_any(lowering, node, false);
+}
+
+static void lower_unary_backward(pm_lowering *lowering, const pm_node *node)
+{
+    lower_unary_any(lowering, node, true);
+}
+
+static void reference_unary(const pm_reference *ref)
+{
+    const unary_attr *attr = PM_ATTR(unary_attr, ref->node);
+    for (uint32_t i = 0; i < ref->out[0].count; i++) ref->out[0].f[i] = evaluate(attr, ref->in[0].f[i]);
+}
+
+static void reference_unary_backward(const pm_reference *ref)
+{
+    const unary_attr *attr = PM_ATTR(unary_attr, ref->node);
+    for (uint32_t i = 0; i < ref->out[0].count; i++) {
+        ref->out[0].f[i] = ref->in[1].f[i] * derivative(attr, ref->in[0].f[i]);
+    }
+}
+
+/* dx = dy f'(x); itself not differentiable. */
+const pm_op pm_op_unary_backward = {
+    .name = "unary_backward",
+    .shape = shape_same,
+    .lower = lower_unary_backward,
+    .reference = reference_unary_backward,
+};
+
+static void backward_unary(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,
+                           pm_tensor *grad_in)
+{
+    const unary_attr *attr = PM_ATTR(unary_attr, node);
+    (void)wants;
+    if (attr->function == AFFINE) {
+        grad_in[0] = attr->alpha == 1.0f ? grad_out[0] : pm_affine(graph, grad_out[0], attr->alpha, 0.0f);
+        return;
+    }
+    pm_tensor in[] = {node->in[0], grad_out[0]};
+    grad_in[0] = pm_emit(graph, &pm_op_unary_backward, in, 2, attr, sizeof *attr, NULL);
+}
+
+static pm_tensor case_unary(pm_graph *graph, const uint32_t *p)
+{
+    pm_tensor x = pm_case_leaf(graph, "x", PM_SHAPE(p[1], p[2]), 3.0f);
+    switch (p[0]) {
+    case SILU: return pm_silu(graph, x);
+    case GELU: return pm_gelu(graph, x);
+    case SIGMOID: return pm_sigmoid(graph, x);
+    case TANH: return pm_tanh_of(graph, x);
+    default: return pm_affine(graph, x, -0.75f, 0.25f);
+    }
+}
+
+static const pm_case cases_unary[] = {
+    {.name = "silu", .build = case_unary, .p = {SILU, 3, 7}},
+    {.name = "gelu", .build = case_unary, .p = {GELU, 5, 5}},
+    {.name = "sigmoid", .build = case_unary, .p = {SIGMOID, 1, 1}},
+    {.name = "tanh", .build = case_unary, .p = {TANH, 2, 13}},
+    {.name = "affine", .build = case_unary, .p = {AFFINE, 9, 31}},
+    {.name = "silu, several workgroups", .build = case_unary, .p = {SILU, 41, 129}},
+};
+
+const pm_op pm_op_unary = {
+    .name = "unary",
+    .shape = shape_same,
+    .backward = backward_unary,
+    .lower = lower_unary,
+    .reference = reference_unary,
+    PM_CASES(cases_unary),
+};
+
+static pm_tensor unary(pm_graph *graph, pm_tensor x, unary_attr attr)
+{
+    return pm_emit(graph, &pm_op_unary, &x, 1, &attr, sizeof attr, NULL);
+}
+
+pm_tensor pm_silu(pm_graph *graph, pm_tensor x)
+{
+    return unary(graph, x, (unary_attr){.function = SILU});
+}
+
+pm_tensor pm_gelu(pm_graph *graph, pm_tensor x)
+{
+    return unary(graph, x, (unary_attr){.function = GELU});
+}
+
+pm_tensor pm_sigmoid(pm_graph *graph, pm_tensor x)
+{
+    return unary(graph, x, (unary_attr){.function = SIGMOID});
+}
+
+pm_tensor pm_tanh_of(pm_graph *graph, pm_tensor x)
+{
+    return unary(graph, x, (unary_attr){.function = TANH});
+}
+
+pm_tensor pm_affine(pm_graph *graph, pm_tensor x, float alpha, float beta)
+{
+    return unary(graph, x, (unary_attr){.function = AFFINE, .alpha = alpha, .beta = beta});
+}
+
+/* ---- Binary ------------------------------------------------------------------------------------------------ */
+
+typedef struct binary_attr {
+    bool multiply;
+} binary_attr;
+
+static void lower_binary(pm_lowering *lowering, const pm_node *node)
+{
+    uint32_t count = pm_count_of(lowering->graph, node->in[0]);
+    uint32_t stride = pm_flat_stride(lowering);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "binary", lowering->rules->lanes);
+    pm_spec(d, PM_ATTR(binary_attr, node)->multiply);
+    pm_push_u32(d, count);
+    pm_bind_in(d, node->in[0], 4, stride);
+    pm_bind_in(d, node->in[1], 4, stride);
+    pm_bind_out(d, node->out[0], stride);
+    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, count);
+}
+
+static void reference_binary(const pm_reference *ref)
+{
+    bool multiply = PM_ATTR(binary_attr, ref->node)->multiply;
+    for (uint32_t i = 0; i < ref->out[0].count; i++) {
+        double a = ref->in[0].f[i], b = ref->in[1].f[i];
+        ref->out[0].f[i] = multiply ? a * b : a + b;
+    }
+}
+
+static void backward_binary(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,
+                            pm_tensor *grad_in)
+{
+    bool multiply = PM_ATTR(binary_attr, node)->multiply;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (!wants[i]) continue;
+        grad_in[i] = multiply ? pm_mul(graph, grad_out[0], node->in[1 - i]) : grad_out[0];
+    }
+}
+
+static pm_tensor case_binary(pm_graph *graph, const uint32_t *p)
+{
+    pm_tensor a = pm_case_leaf(graph, "a", PM_SHAPE(p[1], p[2], p[3]), 1.0f);
+    pm_tensor b = pm_case_leaf(graph, "b", p[4] ? PM_SHAPE(p[4], p[5]) : PM_SHAPE(p[1], p[2], p[3]), 1.0f);
+    return p[0] ? pm_mul(graph, a, b) : pm_add(graph, a, b);
+}
+
+static const pm_case cases_binary[] = {
+    {.name = "add", .build = case_binary, .p = {0, 2, 3, 5}, .linear = true},
+    {.name = "mul", .build = case_binary, .p = {1, 1, 7, 3}},
+    {.name = "add, one operand repeated", .build = case_binary, .p = {0, 2, 3, 5, 1, 5}, .linear = true},
+    {.name = "mul, one operand repeated", .build = case_binary, .p = {1, 4, 3, 5, 3, 1}},
+};
+
+const pm_op pm_op_binary = {
+    .name = "binary",
+    .shape = shape_same,
+    .backward = backward_binary,
+    .lower = lower_binary,
+    .reference = reference_binary,
+    PM_CASES(cases_binary),
+};
+
+static pm_tensor binary(pm_graph *graph, pm_tensor a, pm_tensor b, bool multiply)
+{
+    if (!pm_ok(graph)) return PM_NONE;
+    pm_shape shape = pm_shape_of(graph, a);
+    if (pm_is(b) && !pm_shape_equal(shape, pm_shape_of(graph, b))) b = pm_broadcast(graph, b, shape);
+    binary_attr attr = {multiply};
+    return pm_emit(graph, &pm_op_binary, (pm_tensor[]){a, b}, 2, &attr, sizeof attr, NULL);
+}
+
+pm_tensor pm_add(pm_graph *graph, pm_tensor a, pm_tensor b)
+{
+    return binary(graph, a, b, false);
+}
+
+pm_tensor pm_mul(pm_graph *graph, pm_tensor a, pm_tensor b)
+{
+    return binary(graph, a, b, true);
+}

@@ -1,0 +1,286 @@
+/* Dispatches to pieces: a dispatch that binds more than the device's storage range, has more workgroups than an axis
+ * allows, or proved to take too long, is cut along its split axis. Each piece gets its pipeline and descriptor set here. */
+#include "plan/plan.h"
+
+#include "base/checked.h"
+#include "base/status.h"
+#include "device/shaders_embedded.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Cutting ----------------------------------------------------------------------------------------------- */
+
+static uint64_t round_up(uint64_t value, uint64_t multiple)
+{
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
+{
+    while (b) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Pieces begin at multiples of this many workgroups, so that every sliced binding starts where the device allows. */
+static uint64_t granule_of(const pm_dispatch *dispatch, uint64_t alignment)
+{
+    uint64_t granule = 1;
+    for (uint32_t b = 0; b < dispatch->n_bind; b++) {
+        uint64_t stride = dispatch->bind[b].stride;
+        if (!stride) continue;
+        uint64_t step = alignment / greatest_common_divisor(alignment, stride);
+        granule = granule / greatest_common_divisor(granule, step) * step;
+    }
+    return granule;
+}
+
+static uint64_t texel_bytes(const pm_binding *binding)
+{
+    return 4ull * binding->width;
+}
+
+/* Whether all inputs can be texel buffers: those that are bound whole must fit in a view; the others can be cut until they do. */
+static bool can_use_texels(const pm_plan *plan, const pm_dispatch *dispatch)
+{
+    if (!plan->device->rules.texel_inputs) return false;
+    for (uint32_t b = 0; b < dispatch->n_bind; b++) {
+        const pm_binding *binding = &dispatch->bind[b];
+        if (binding->access != PM_READ || binding->stride) continue;
+        uint64_t texels = round_up(pm_bytes_of(plan->graph, binding->tensor), 16) / texel_bytes(binding);
+        if (texels > plan->device->facts.max_texel_elements) return false;
+    }
+    return true;
+}
+
+/* Most workgroups along the split axis that one piece may have; 0 with a message when the dispatch cannot be cut enough. */
+static uint64_t groups_per_piece(const pm_plan *plan, const pm_dispatch *dispatch, bool texels, pm_error *error)
+{
+    const pm_device_facts *facts = &plan->device->facts;
+    uint64_t range_limit = facts->max_storage_range;
+    uint64_t most = facts->max_groups[dispatch->split_axis];
+    char text[64];
+    if (plan->options.storage_range && plan->options.storage_range < range_limit) {
+        range_limit = plan->options.storage_range;
+    }
+    for (uint32_t b = 0; b < dispatch->n_bind; b++) {
+        const pm_binding *binding = &dispatch->bind[b];
+        uint64_t limit = range_limit & ~15ull;
+        uint64_t bytes = pm_bytes_of(plan->graph, binding->tensor);
+        bool texel = texels && binding->access == PM_READ;
+        if (texel) limit = facts->max_texel_elements * texel_bytes(binding);
+        if (texel && plan->options.storage_range && limit > range_limit) limit = range_limit;
+        if (bytes <= limit) continue;
+        uint64_t fits = binding->stride ? limit / binding->stride : 0;
+        if (fits < most) most = fits;
+        if (most == 0) {
+            (void)pm_fail(error, PM_BAD_USAGE,
+                          "%s: a tensor of shape %s (%.1f MiB) exceeds the %.1f MiB that %s binds at once, and it cannot "
+                          "be split",
+                          dispatch->shader, pm_shape_text(pm_shape_of(plan->graph, binding->tensor), text),
+                          (double)bytes / 1048576.0, (double)limit / 1048576.0, facts->name);
+            return 0;
+        }
+    }
+    return most;
+}
+
+static pm_status check_other_axes(const pm_plan *plan, const pm_dispatch *dispatch, pm_error *error)
+{
+    for (uint32_t axis = 0; axis < 3; axis++) {
+        if (axis == dispatch->split_axis || dispatch->groups[axis] <= plan->device->facts.max_groups[axis]) continue;
+        return pm_fail(error, PM_BAD_USAGE, "%s: %u workgroups along axis %u, more than %s allows (%u)",
+                       dispatch->shader, dispatch->groups[axis], axis, plan->device->facts.name,
+                       plan->device->facts.max_groups[axis]);
+    }
+    return PM_OK;
+}
+
+static pm_piece *add_piece(pm_plan *plan)
+{
+    if (plan->n_pieces == plan->cap_pieces) {
+        uint32_t larger = plan->cap_pieces ? plan->cap_pieces * 2 : 512;
+        pm_piece *moved = realloc(plan->pieces, larger * sizeof *moved);
+        if (!moved) return NULL;
+        plan->pieces = moved;
+        plan->cap_pieces = larger;
+    }
+    pm_piece *piece = &plan->pieces[plan->n_pieces++];
+    memset(piece, 0, sizeof *piece);
+    return piece;
+}
+
+/* The bytes of each binding that a piece covers. */
+static void find_ranges(const pm_plan *plan, const pm_dispatch *dispatch, pm_piece *piece)
+{
+    for (uint32_t b = 0; b < dispatch->n_bind; b++) {
+        const pm_binding *binding = &dispatch->bind[b];
+        pm_range whole = pm_plan_range(plan, binding->tensor);
+        pm_range *range = &piece->range[b];
+        *range = whole;
+        if (binding->stride) {
+            range->begin += (uint64_t)binding->stride * piece->base;
+            uint64_t end = range->begin + (uint64_t)binding->stride * piece->groups[dispatch->split_axis];
+            if (end < whole.end) range->end = end;
+        }
+        /* Rounded to whole vec4: the rest is padding that belongs to this tensor. */
+        range->end = range->begin + round_up(range->end - range->begin, 16);
+    }
+}
+
+static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, bool texels)
+{
+    pm_pipeline_key key = {
+        .shader = dispatch->shader,
+        .variant = (texels ? PM_SHADER_TEXEL : 0u) | (plan->options.precision == PM_F32 ? PM_SHADER_FMA : 0u),
+        .n_bind = dispatch->n_bind,
+        .n_push = dispatch->n_push,
+        .n_spec = dispatch->n_spec,
+    };
+    for (uint32_t b = 0; texels && b < dispatch->n_bind; b++) {
+        if (dispatch->bind[b].access == PM_READ) key.texel_mask |= 1u << b;
+    }
+    memcpy(key.spec, dispatch->spec, sizeof key.spec);
+    return key;
+}
+
+static pm_status cut_dispatch(pm_plan *plan, uint32_t index, pm_error *error)
+{
+    const pm_dispatch *dispatch = &plan->dispatches[index];
+    bool texels = can_use_texels(plan, dispatch);
+    uint32_t total = dispatch->groups[dispatch->split_axis];
+    pm_pipeline pipeline;
+    pm_pipeline_key key = key_of(plan, dispatch, texels);
+    pm_status status = check_other_axes(plan, dispatch, error);
+    if (status == PM_OK) status = pm_pipeline_get(plan->device, &key, &pipeline, error);
+    if (status != PM_OK) return status;
+    uint64_t most = groups_per_piece(plan, dispatch, texels, error);
+    if (most == 0) return PM_BAD_USAGE;
+    uint64_t by_time = pm_ceil_div(total, plan->parts[index]);
+    uint64_t size = most < by_time ? most : by_time;
+    if (size < total) {
+        uint64_t granule = granule_of(dispatch, plan->device->facts.buffer_alignment);
+        size = size < granule && granule <= most ? granule : size / granule * granule;
+        if (size == 0) {
+            return pm_fail(error, PM_BAD_USAGE, "%s: the device's storage range is too small for one row of %s",
+                           plan->graph->nodes[dispatch->node].op->name, dispatch->shader);
+        }
+    }
+    for (uint64_t base = 0; base < total; base += size) {
+        pm_piece *piece = add_piece(plan);
+        if (!piece) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
+        piece->dispatch = index;
+        piece->base = (uint32_t)base;
+        memcpy(piece->groups, dispatch->groups, sizeof piece->groups);
+        piece->groups[dispatch->split_axis] = (uint32_t)(total - base < size ? total - base : size);
+        piece->pipeline = pipeline;
+        find_ranges(plan, dispatch, piece);
+    }
+    return PM_OK;
+}
+
+/* ---- Descriptors ------------------------------------------------------------------------------------------- */
+
+static bool is_texel(const pm_plan *plan, const pm_piece *piece, uint32_t b)
+{
+    const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
+    return dispatch->bind[b].access == PM_READ && can_use_texels(plan, dispatch);
+}
+
+static pm_status create_pool(pm_plan *plan, pm_error *error)
+{
+    uint32_t texels = 1, buffers = 1;
+    for (uint32_t i = 0; i < plan->n_pieces; i++) {
+        for (uint32_t b = 0; b < plan->dispatches[plan->pieces[i].dispatch].n_bind; b++) {
+            *(is_texel(plan, &plan->pieces[i], b) ? &texels : &buffers) += 1;
+        }
+    }
+    VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, texels},
+                                    {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, buffers}};
+    VkDescriptorPoolCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+        .maxSets = plan->n_pieces + 1,
+        .poolSizeCount = 2,
+        .pPoolSizes = sizes,
+    };
+    plan->views = calloc(texels, sizeof(VkBufferView));
+    plan->cap_views = texels;
+    if (!plan->views) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
+    VkResult result =
+        plan->device->vk.vkCreateDescriptorPool(plan->device->device, &info, NULL, &plan->descriptors);
+    return result == VK_SUCCESS ? PM_OK : pm_vk_fail(plan->device, result, "making descriptors", error);
+}
+
+static VkFormat format_of(const pm_plan *plan, const pm_binding *binding)
+{
+    if (pm_dtype_of(plan->graph, binding->tensor) != PM_DTYPE_F32) return VK_FORMAT_R32_UINT;
+    return binding->width == 4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
+}
+
+static VkResult create_view(pm_plan *plan, const pm_binding *binding, const pm_range *range, VkBufferView *out)
+{
+    VkBufferViewCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+        .buffer = plan->blocks[range->block].buffer,
+        .format = format_of(plan, binding),
+        .offset = range->begin,
+        .range = range->end - range->begin,
+    };
+    VkResult result = plan->device->vk.vkCreateBufferView(plan->device->device, &info, NULL, out);
+    if (result == VK_SUCCESS) plan->views[plan->n_views++] = *out;
+    return result;
+}
+
+static pm_status write_set(pm_plan *plan, pm_piece *piece, pm_error *error)
+{
+    const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
+    VkWriteDescriptorSet writes[PM_MAX_BINDINGS];
+    VkDescriptorBufferInfo buffers[PM_MAX_BINDINGS];
+    VkBufferView views[PM_MAX_BINDINGS];
+    VkDescriptorSetAllocateInfo allocate = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+        .descriptorPool = plan->descriptors,
+        .descriptorSetCount = 1,
+        .pSetLayouts = &piece->pipeline.set_layout,
+    };
+    VkResult result = plan->device->vk.vkAllocateDescriptorSets(plan->device->device, &allocate, &piece->set);
+    for (uint32_t b = 0; result == VK_SUCCESS && b < dispatch->n_bind; b++) {
+        const pm_range *range = &piece->range[b];
+        writes[b] = (VkWriteDescriptorSet){
+            .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+            .dstSet = piece->set,
+            .dstBinding = b,
+            .descriptorCount = 1,
+            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .pBufferInfo = &buffers[b],
+            .pTexelBufferView = &views[b],
+        };
+        buffers[b] = (VkDescriptorBufferInfo){plan->blocks[range->block].buffer, range->begin,
+                                              range->end - range->begin};
+        if (is_texel(plan, piece, b)) {
+            writes[b].descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
+            result = create_view(plan, &dispatch->bind[b], range, &views[b]);
+        }
+    }
+    if (result != VK_SUCCESS) return pm_vk_fail(plan->device, result, "making descriptors", error);
+    plan->device->vk.vkUpdateDescriptorSets(plan->device->device, dispatch->n_bind, writes, 0, NULL);
+    return PM_OK;
+}
+
+pm_status pm_plan_cut(pm_plan *plan, pm_error *error)
+{
+    pm_status status = PM_OK;
+    for (uint32_t i = 0; status == PM_OK && i < plan->n_dispatches; i++) status = cut_dispatch(plan, i, error);
+    if (status == PM_OK) status = create_pool(plan, error);
+    for (uint32_t i = 0; status == PM_OK && i < plan->n_pieces; i++) {
+        status = write_set(plan, &plan->pieces[i], error);
+    }
+    plan->stats.pieces = plan->n_pieces;
+    plan->stats.pipelines = plan->device->n_pipelines;
+    return status;
+}

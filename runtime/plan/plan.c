@@ -1,0 +1,123 @@
+#include "plan/plan.h"
+
+#include "base/philox.h"
+#include "base/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Initial contents -------------------------------------------------------------------------------------- */
+
+/* FNV-1a of the path: what makes a parameter's initial values independent of all other parameters. */
+static uint32_t hash_path(const char *path)
+{
+    uint32_t hash = 2166136261u;
+    for (; *path; path++) hash = (hash ^ (unsigned char)*path) * 16777619u;
+    return hash;
+}
+
+void pm_init_values(const pm_tensor_info *info, uint64_t seed, float *out, uint32_t count)
+{
+    uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    uint32_t stream = hash_path(info->path ? info->path : "");
+    for (uint32_t i = 0; i < count; i += 4) {
+        uint32_t counter[4] = {i / 4, 0, 0, stream}, bits[4];
+        float values[4] = {0, 0, 0, 0};
+        pm_philox4x32(counter, key, bits);
+        switch (info->init.kind) {
+        case PM_INIT_ZERO: break;
+        case PM_INIT_ONE: values[0] = values[1] = values[2] = values[3] = 1.0f; break;
+        case PM_INIT_NORMAL:
+            pm_normal4(bits, values);
+            for (int j = 0; j < 4; j++) values[j] *= info->init.amount;
+            break;
+        case PM_INIT_UNIFORM:
+            for (int j = 0; j < 4; j++) values[j] = (pm_uniform01(bits[j]) * 2.0f - 1.0f) * info->init.amount;
+            break;
+        }
+        for (uint32_t j = 0; j < 4 && i + j < count; j++) out[i + j] = values[j];
+    }
+}
+
+static void fill_root(const pm_plan *plan, uint32_t id, float *values)
+{
+    const pm_graph *graph = plan->graph;
+    for (uint32_t i = 0; id == graph->arena && i < graph->n_params; i++) {
+        const pm_tensor_info *info = &graph->tensors[graph->params[i]];
+        pm_init_values(info, plan->options.seed, values + info->offset / 4, pm_shape_count(info->shape));
+    }
+}
+
+pm_status pm_plan_initialise(pm_plan *plan, pm_error *error)
+{
+    const pm_graph *graph = plan->graph;
+    pm_status status = PM_OK;
+    for (uint32_t id = 1; status == PM_OK && id < plan->n_tensors; id++) {
+        const pm_tensor_info *info = &graph->tensors[id];
+        if (!plan->placements[id].used || !plan->placements[id].persistent) continue;
+        size_t bytes = pm_bytes_of(graph, (pm_tensor){id});
+        if (info->data) {
+            status = pm_plan_write(plan, (pm_tensor){id}, info->data, bytes, error);
+            continue;
+        }
+        float *values = calloc(1, bytes);
+        if (!values) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory (%zu bytes)", bytes);
+        fill_root(plan, id, values);
+        status = pm_plan_write(plan, (pm_tensor){id}, values, bytes, error);
+        free(values);
+    }
+    return status;
+}
+
+/* ---- Life -------------------------------------------------------------------------------------------------- */
+
+static pm_status make(pm_plan *plan, pm_error *error)
+{
+    pm_status status = pm_plan_lower(plan, error);
+    if (status == PM_OK) status = pm_plan_place(plan, error);
+    if (status == PM_OK) status = pm_plan_allocate(plan, error);
+    if (status == PM_OK) status = pm_plan_cut(plan, error);
+    if (status == PM_OK) status = pm_plan_record(plan, error);
+    if (status == PM_OK) status = pm_plan_initialise(plan, error);
+    return status;
+}
+
+pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
+                         pm_error *error)
+{
+    *out = NULL;
+    pm_status status = pm_graph_status(graph, error);
+    if (status != PM_OK) return status;
+    pm_plan *plan = calloc(1, sizeof *plan);
+    if (!plan) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
+    plan->device = device;
+    plan->graph = graph;
+    if (options) plan->options = *options;
+    if (plan->options.submit_seconds <= 0) plan->options.submit_seconds = 0.1;
+    status = make(plan, error);
+    if (status == PM_OK) {
+        *out = plan;
+    } else {
+        pm_plan_destroy(plan);
+    }
+    return status;
+}
+
+void pm_plan_destroy(pm_plan *plan)
+{
+    if (!plan) return;
+    (void)plan->device->vk.vkDeviceWaitIdle(plan->device->device);
+    pm_plan_unrecord(plan);
+    for (uint32_t i = 0; i < plan->n_blocks; i++) pm_block_destroy(plan->device, &plan->blocks[i]);
+    pm_block_destroy(plan->device, &plan->staging);
+    free(plan->pieces);
+    free(plan->placements);
+    free(plan->dispatches);
+    free(plan->parts);
+    free(plan);
+}
+
+pm_plan_stats pm_plan_stats_of(const pm_plan *plan)
+{
+    return plan->stats;
+}

@@ -1,0 +1,230 @@
+#include "plan/verify.h"
+
+#include "base/status.h"
+#include "plan/reference.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEED 20u
+#define DEFAULT_TOLERANCE 1e-5
+#define GRADIENT_TOLERANCE 1e-6 /* central differences in double against analytic gradients in double */
+#define ADJOINT_TOLERANCE 1e-4
+#define STEP 1e-5
+
+typedef struct verification {
+    pm_device *device;
+    const pm_op *op;
+    const pm_case *test;
+    pm_graph *graph;
+    pm_tensor output, loss, gradient; /* gradient: flat, or PM_NONE */
+    uint32_t forward_nodes;           /* nodes up to and including the loss */
+    pm_plan *plan;
+    pm_reference_run *reference;
+    pm_verify_result *result;
+} verification;
+
+static void fail(verification *v, const char *format, const char *what, double got, double bound)
+{
+    if (!v->result->ok) return; /* the first one counts */
+    char text[200];
+    (void)snprintf(text, sizeof text, format, what, got, bound);
+    (void)snprintf(v->result->message, sizeof v->result->message, "%s (%s): %s", v->op->name, v->test->name, text);
+    v->result->ok = false;
+}
+
+/* ---- The graph --------------------------------------------------------------------------------------------- */
+
+static void build(verification *v)
+{
+    pm_graph *graph = v->graph;
+    v->output = v->test->build(graph, v->test->p);
+    bool differentiable = !v->test->no_gradient && pm_dtype_of(graph, v->output) == PM_DTYPE_F32;
+    if (pm_ok(graph) && differentiable) {
+        uint32_t count = pm_count_of(graph, v->output);
+        float *weights = malloc(count * sizeof *weights);
+        uint32_t state = 99;
+        for (uint32_t i = 0; weights && i < count; i++) {
+            state = state * 1664525u + 1013904223u;
+            weights[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
+        }
+        if (weights) {
+            pm_tensor w = pm_constant(graph, "verify.weights", PM_DTYPE_F32, pm_shape_of(graph, v->output), weights);
+            v->loss = pm_sum(graph, pm_mul(graph, v->output, w));
+        }
+        free(weights);
+        v->forward_nodes = graph->n_nodes;
+        v->gradient = pm_backward(graph, v->loss);
+    }
+    /* Everything stays readable, so that the first node that departs can be named. */
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        for (uint32_t i = 0; i < graph->nodes[n].n_out; i++) pm_output(graph, graph->nodes[n].out[i]);
+    }
+}
+
+/* ---- Device against reference ------------------------------------------------------------------------------ */
+
+static double scale_of(const pm_host *host)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < host->count; i++) sum += host->f[i] * host->f[i];
+    double rms = sqrt(sum / (host->count ? host->count : 1));
+    return rms > 1e-30 ? rms : 1e-30;
+}
+
+static void compare_f32(verification *v, const pm_op *op, const pm_host *want, const float *got)
+{
+    double tolerance = v->test->tolerance > 0 ? v->test->tolerance : DEFAULT_TOLERANCE;
+    double scale = scale_of(want), worst = 0;
+    for (uint32_t i = 0; i < want->count; i++) {
+        double magnitude = fabs(want->f[i]) > scale ? fabs(want->f[i]) : scale;
+        double error = fabs((double)got[i] - want->f[i]) / magnitude;
+        if (!(error <= worst)) worst = isnan(error) ? INFINITY : error;
+    }
+    if (worst > v->result->error) v->result->error = worst;
+    if (worst / tolerance > v->result->worst) v->result->worst = worst / tolerance;
+    if (worst > tolerance) fail(v, "%s departs from its reference by %.2e (allowed %.1e)", op->name, worst, tolerance);
+}
+
+static pm_status compare_tensor(verification *v, const pm_op *op, pm_tensor tensor, pm_error *error)
+{
+    pm_host want = pm_reference_host(v->reference, tensor);
+    size_t bytes = want.count * pm_dtype_size(pm_dtype_of(v->graph, tensor));
+    void *got = malloc(bytes);
+    if (!got) return pm_fail(error, PM_NO_MEMORY, "verify: out of host memory");
+    pm_status status = pm_plan_read(v->plan, tensor, got, bytes, error);
+    if (status == PM_OK && want.f) compare_f32(v, op, &want, got);
+    if (status == PM_OK && want.u && pm_dtype_of(v->graph, tensor) == PM_DTYPE_U32) {
+        uint32_t wrong = 0;
+        for (uint32_t i = 0; i < want.count; i++) wrong += ((const uint32_t *)got)[i] != want.u[i];
+        if (wrong) fail(v, "%s: %.0f of %.0f integers are wrong", op->name, wrong, want.count);
+    }
+    free(got);
+    return status;
+}
+
+static bool read_by_plan(const verification *v, pm_tensor tensor)
+{
+    const pm_tensor_info *root = &v->graph->tensors[pm_info(v->graph, tensor)->base];
+    return root->is_output || root->kind == PM_KIND_STATE;
+}
+
+static pm_status compare_nodes(verification *v, pm_error *error)
+{
+    pm_status status = pm_plan_run(v->plan, 1, error);
+    if (status == PM_OK) pm_reference_nodes(v->reference, v->graph->n_nodes);
+    for (uint32_t n = 0; status == PM_OK && n < v->graph->n_nodes; n++) {
+        const pm_node *node = &v->graph->nodes[n];
+        for (uint32_t i = 0; status == PM_OK && i < node->n_out; i++) {
+            if (read_by_plan(v, node->out[i])) status = compare_tensor(v, node->op, node->out[i], error);
+        }
+        for (uint32_t i = 0; status == PM_OK && i < node->n_in; i++) {
+            if (node->op->updates >> i & 1u) status = compare_tensor(v, node->op, node->in[i], error);
+        }
+        v->result->nodes++;
+    }
+    return status;
+}
+
+/* ---- Gradients --------------------------------------------------------------------------------------------- */
+
+static double loss_at(verification *v, double *where, double value)
+{
+    double before = *where;
+    *where = value;
+    pm_reference_nodes(v->reference, v->forward_nodes);
+    *where = before;
+    return pm_reference_host(v->reference, v->loss).f[0];
+}
+
+/* Reference gradient against (L(x+h) - L(x-h)) / 2h for every element of every leaf. */
+static void check_differences(verification *v)
+{
+    pm_host gradient = pm_reference_host(v->reference, v->gradient);
+    double *analytic = malloc(gradient.count * sizeof *analytic);
+    if (!analytic) return;
+    memcpy(analytic, gradient.f, gradient.count * sizeof *analytic);
+    double scale = scale_of(&gradient);
+    for (uint32_t p = 0; p < v->graph->n_params; p++) {
+        pm_tensor param = pm_param_at(v->graph, p);
+        pm_host leaf = pm_reference_host(v->reference, param);
+        uint64_t first = pm_info(v->graph, param)->offset / 4;
+        for (uint32_t i = 0; i < leaf.count; i++) {
+            double x = leaf.f[i];
+            double numeric = (loss_at(v, &leaf.f[i], x + STEP) - loss_at(v, &leaf.f[i], x - STEP)) / (2 * STEP);
+            double error = fabs(numeric - analytic[first + i]) / (fabs(numeric) > scale ? fabs(numeric) : scale);
+            if (!(error <= v->result->gradient_error)) v->result->gradient_error = error;
+        }
+    }
+    pm_reference_nodes(v->reference, v->graph->n_nodes); /* back to where it was */
+    free(analytic);
+    if (!(v->result->gradient_error <= GRADIENT_TOLERANCE)) {
+        fail(v, "the gradient of %s departs from central differences by %.2e (allowed %.1e)", v->op->name,
+             v->result->gradient_error, GRADIENT_TOLERANCE);
+    }
+}
+
+/* <dy, J dx> by the reference along a random direction, against <J^T dy, dx> with the gradient that the device computed. */
+static pm_status check_adjoint(verification *v, pm_error *error)
+{
+    uint32_t count = v->graph->arena_elements, state = 7;
+    float *gradient = malloc(count * sizeof *gradient);
+    double *direction = malloc(count * sizeof *direction), dot = 0, norm = 0, size = 0;
+    pm_host arena = pm_reference_host(v->reference, (pm_tensor){v->graph->arena});
+    pm_status status = gradient && direction ? pm_plan_read(v->plan, v->gradient, gradient, count * 4, error)
+                                             : pm_fail(error, PM_NO_MEMORY, "verify: out of host memory");
+    for (uint32_t i = 0; status == PM_OK && i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        direction[i] = (double)(state >> 8) / 8388608.0 - 1.0;
+        dot += (double)gradient[i] * direction[i];
+        norm += (double)gradient[i] * (double)gradient[i];
+        size += direction[i] * direction[i];
+    }
+    if (status == PM_OK) {
+        double along[2];
+        for (int side = 0; side < 2; side++) {
+            double h = side ? -STEP : STEP;
+            for (uint32_t i = 0; i < count; i++) arena.f[i] += h * direction[i];
+            pm_reference_nodes(v->reference, v->forward_nodes);
+            along[side] = pm_reference_host(v->reference, v->loss).f[0];
+            for (uint32_t i = 0; i < count; i++) arena.f[i] -= h * direction[i];
+        }
+        double derivative = (along[0] - along[1]) / (2 * STEP);
+        double magnitude = sqrt(norm * size / (count ? count : 1)) + 1e-30; /* what a random pair would give */
+        v->result->adjoint_error = fabs(derivative - dot) / magnitude;
+        if (!(v->result->adjoint_error <= ADJOINT_TOLERANCE)) {
+            fail(v, "%s: <dy, J dx> and <J^T dy, dx> differ by %.2e (allowed %.1e)", v->op->name,
+                 v->result->adjoint_error, ADJOINT_TOLERANCE);
+        }
+    }
+    free(gradient);
+    free(direction);
+    return status;
+}
+
+pm_status pm_verify_case(pm_device *device, const pm_op *op, const pm_case *test, pm_precision precision, bool gradient,
+                         pm_verify_result *out, pm_error *error)
+{
+    memset(out, 0, sizeof *out);
+    out->ok = true;
+    verification v = {.device = device, .op = op, .test = test, .result = out};
+    pm_plan_options options = {.precision = precision, .seed = SEED};
+    v.graph = pm_graph_create();
+    if (!v.graph) return pm_fail(error, PM_NO_MEMORY, "verify: out of host memory");
+    build(&v);
+    pm_status status = pm_graph_status(v.graph, error);
+    if (status == PM_OK) status = pm_plan_create(device, v.graph, &options, &v.plan, error);
+    if (status == PM_OK) status = pm_reference_create(v.graph, SEED, &v.reference, error);
+    if (status == PM_OK) status = compare_nodes(&v, error);
+    if (status == PM_OK && gradient && pm_is(v.gradient)) {
+        check_differences(&v);
+        status = check_adjoint(&v, error);
+    }
+    pm_reference_destroy(v.reference);
+    pm_plan_destroy(v.plan);
+    pm_graph_destroy(v.graph);
+    if (status != PM_OK) (void)pm_fail_prefix(error, status, "%s (%s)", op->name, test->name);
+    return status;
+}
