@@ -2,10 +2,20 @@
 # them become one C file of words, which is compiled into the library.
 #
 # f32:   glslc -O, spirv-val.
-# exact: glslc -O0, embed_shaders --exact, spirv-opt -O, embed_shaders --exact, spirv-val. Every multiply, add and
-#        subtract has to carry NoContraction before the optimiser sees it: without it, the optimiser merges constants
-#        ((x * a) * b -> x * ab), which rounds otherwise. It runs again after the optimiser for what that made anew.
-#
+# exact: glslc -O0, embed_shaders --exact, spirv-opt with the passes below, embed_shaders --exact, spirv-val. Every
+#        multiply, add and subtract has to carry NoContraction before the optimiser sees it, and the passes are only those
+#        that move code and forget what is dead: spirv-opt -O also folds arithmetic, and where its copies of inlined
+#        functions had lost the mark it has made an fma of a multiply and an add, or one product of two constants. The
+#        drivers optimise again, and they honour the marks.
+
+set(PUMICE_EXACT_PASSES --strip-debug --wrap-opkill --eliminate-dead-branches --merge-return
+    --inline-entry-points-exhaustive --eliminate-dead-functions --eliminate-dead-code-aggressive --private-to-local
+    --eliminate-local-single-block --eliminate-local-single-store --eliminate-dead-code-aggressive
+    --scalar-replacement=100 --convert-local-access-chains --eliminate-local-single-block
+    --eliminate-local-single-store --eliminate-dead-code-aggressive --ssa-rewrite --eliminate-dead-code-aggressive
+    --eliminate-dead-branches --merge-blocks --redundancy-elimination --eliminate-dead-code-aggressive
+    --eliminate-dead-inserts --merge-blocks)
+
 # A shader that says `#extension X : require` is left out, with a message, when the installed glslc does not know X.
 
 set(PUMICE_GLSLC_FLAGS --target-env=vulkan1.2 -Werror
@@ -55,7 +65,7 @@ function(pumice_compile_shader source texel fma result)
         set(commands
             COMMAND ${glslc} -O0 -g ${source} -o ${base}.raw
             COMMAND embed_shaders --exact ${base}.raw ${base}.marked
-            COMMAND ${PUMICE_SPIRV_OPT} --strip-debug -O ${base}.marked -o ${base}.optimized
+            COMMAND ${PUMICE_SPIRV_OPT} ${PUMICE_EXACT_PASSES} ${base}.marked -o ${base}.optimized
             COMMAND embed_shaders --exact ${base}.optimized ${base}.spv)
     endif()
     add_custom_command(OUTPUT ${base}.spv ${commands}

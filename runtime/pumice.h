@@ -278,6 +278,9 @@ pm_tensor pm_counter(pm_graph *graph);
 /* step += 1, as the last thing of a run. */
 void pm_advance(pm_graph *graph, pm_tensor counter);
 
+/* u32 [count], all of them table[min(step, S-1)] for table u32 [S]: what a schedule says of the counter's step. */
+pm_tensor pm_at_step(pm_graph *graph, pm_tensor table, pm_tensor counter, uint32_t count);
+
 /* Standard normals and uniforms on [0,1) of a shape [B,...]: axis 0 counts samples. Not differentiable. */
 pm_tensor pm_normal(pm_graph *graph, pm_tensor counter, uint32_t stream, pm_shape shape);
 pm_tensor pm_uniform(pm_graph *graph, pm_tensor counter, uint32_t stream, pm_shape shape);

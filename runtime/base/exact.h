@@ -7,7 +7,10 @@
  * tests/test_exact.c measures them again. Denormals: some drivers flush them, so every function gives the
  * same for a denormal as for zero, inside the domain that it names. Outside its domain a result is
  * unspecified, and may differ between drivers. NaN gives NaN; an infinite argument gives NaN or the limit.
- * The sign of a zero result is unspecified. */
+ * The sign of a zero result is unspecified.
+ *
+ * In C the prefix is pmf_, since pumice.h has operators on tensors of some of these names; GLSL has them as
+ * pm_exp and so on. */
 #ifndef PM_BASE_EXACT_H
 #define PM_BASE_EXACT_H
 

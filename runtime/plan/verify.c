@@ -121,7 +121,7 @@ static pm_status compare_nodes(verification *v, pm_error *error)
             if (read_by_plan(v, node->out[i])) status = compare_tensor(v, node->op, node->out[i], error);
         }
         for (uint32_t i = 0; status == PM_OK && i < node->n_in; i++) {
-            if (node->op->updates >> i & 1u) status = compare_tensor(v, node->op, node->in[i], error);
+            if (pm_is(node->in[i]) && node->op->updates >> i & 1u) status = compare_tensor(v, node->op, node->in[i], error);
         }
         v->result->nodes++;
     }

@@ -1,7 +1,8 @@
 // Elementary functions that give the same bits on every driver, for float and vec4: the GLSL half of
-// runtime/base/exact.h, which states domains and errors; runtime/base/exact.c explains each step. The two are the same,
-// operation for operation: change both or neither. Only correctly rounded + - * (the build marks them NoContraction),
-// comparison, selection, floor and integer operations: no division, no fma, no builtin function that may be approximate.
+// runtime/base/exact.h, which states domains and errors (there pm_exp is called pmf_exp, and so on);
+// runtime/base/exact.c explains each step. The two are the same, operation for operation: change both or
+// neither. Only correctly rounded + - * (the build marks them NoContraction), comparison, selection, floor
+// and integer operations: no division, no fma, no builtin function that may be approximate.
 //
 // The text below the types is compiled twice, once for float and once for vec4: the file includes itself.
 #ifndef PM_EXACT_GLSL

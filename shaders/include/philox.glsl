@@ -1,4 +1,4 @@
-// Random numbers by counting: the GLSL half of runtime/base/philox.h, with the same bits; runtime/base/philox.c explains
+// Random numbers by counting: the GLSL half of runtime/base/philox.h, with the same bits; philox.c explains
 // each step. key = (seed low, seed high), counter = (element / 4, step, sample, stream).
 #ifndef PM_PHILOX_GLSL
 #define PM_PHILOX_GLSL

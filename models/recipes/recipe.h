@@ -1,0 +1,79 @@
+/* Recipes: data, network, process and training of one model, as JSON. A name is looked up among the recipes that are built
+ * into the library; anything with a slash or ending in .json is a file. A model file carries its recipe, whole. */
+#ifndef PM_RECIPES_RECIPE_H
+#define PM_RECIPES_RECIPE_H
+
+#include "networks/classifier.h"
+#include "networks/unet.h"
+#include "processes/gaussian.h"
+#include "pumice.h"
+
+typedef enum pm_model_kind { PM_KIND_IMAGE_DIFFUSION, PM_KIND_IMAGE_CLASSIFIER } pm_model_kind;
+typedef enum pm_lr_decay { PM_DECAY_CONSTANT, PM_DECAY_COSINE, PM_DECAY_LINEAR } pm_lr_decay;
+
+typedef struct pm_recipe {
+    char name[64];
+    char description[200];
+    pm_model_kind kind;
+    struct {
+        char source[512]; /* "fashion-mnist" or a path */
+        bool mirror;      /* mirror images left-right at random while training */
+        uint32_t size;    /* images of a folder are cropped and scaled to this; 0: as they are */
+        uint32_t height, width, channels, classes; /* 0 in a recipe: taken from the data set */
+        char class_names[64][32];                  /* filled from the data set */
+    } data;
+    pm_unet_config unet;             /* of PM_KIND_IMAGE_DIFFUSION; sizes, classes and timesteps are filled in from data and process */
+    pm_classifier_config classifier; /* of PM_KIND_IMAGE_CLASSIFIER; likewise */
+    struct {
+        pm_schedule schedule;
+        uint32_t timesteps;
+        pm_target target;
+        bool large_variance; /* of the DDPM sampler: beta instead of the posterior's variance */
+    } process;
+    struct {
+        uint32_t batch, steps;
+        float learning_rate;
+        uint32_t warmup; /* steps of linear rise */
+        pm_lr_decay decay;
+        float beta1, beta2, eps, weight_decay, clip_norm;
+        float ema; /* 0: none */
+        bool ema_warmup;
+        float label_dropout;
+        uint64_t seed;
+        uint32_t save_every, sample_every; /* steps; 0: only at the end */
+    } training;
+    struct {
+        char sampler[16], spacing[16];
+        uint32_t steps;
+        float eta, guidance;
+    } sampling;
+} pm_recipe;
+
+/* Reads a recipe by name or file and checks every value; an unknown key is an error that names the nearest known one. */
+pm_status pm_recipe_load(const char *name_or_path, pm_recipe *out, pm_error *error);
+
+/* The same from JSON text; `where` (a file name) goes into messages. */
+pm_status pm_recipe_parse(const char *json, const char *where, pm_recipe *out, pm_error *error);
+
+/* "training.batch=64", as `--set` takes it: the value is JSON or, failing that, a string. */
+pm_status pm_recipe_set(pm_recipe *recipe, const char *assignment, pm_error *error);
+
+/* The whole recipe as JSON text, which the caller frees; NULL when memory ran out. Parsing it gives the same recipe. */
+char *pm_recipe_json(const pm_recipe *recipe);
+
+/* The recipe's process, which the caller destroys. */
+pm_status pm_recipe_process(const pm_recipe *recipe, pm_gaussian **out, pm_error *error);
+
+/* A sampler by the names that the command and recipes use: sampler "ddim" or "ddpm" (whose variance is the recipe's), spacing
+ * "leading", "trailing", "linspace" or "quadratic". PM_BAD_USAGE names what there is. */
+pm_status pm_recipe_sampler(const pm_recipe *recipe, const char *sampler, const char *spacing, uint32_t steps, double eta,
+                            pm_sampler *out, pm_error *error);
+
+/* Names of the built-in recipes, ended by NULL. */
+const char *const *pm_recipe_names(void);
+
+/* Fills sizes and classes from the data (an error when the recipe already says otherwise) and copies them into the network. */
+pm_status pm_recipe_fit(pm_recipe *recipe, uint32_t height, uint32_t width, uint32_t channels, uint32_t classes,
+                        const char *const *class_names, pm_error *error);
+
+#endif

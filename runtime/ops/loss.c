@@ -1,0 +1,421 @@
+/* Losses, each a mean in one number: the squared error and the cross entropy. Their gradients read the
+ * gradient of the loss on the device, so that a loss may be scaled or be one of several. */
+#include "base/status.h"
+#include "ops/chunk_sum.h"
+#include "ops/flat.h"
+#include "ops/table.h"
+
+#include <math.h>
+
+static bool is_f32(const pm_graph *graph, pm_tensor tensor)
+{
+    return pm_is(tensor) && pm_dtype_of(graph, tensor) == PM_DTYPE_F32;
+}
+
+/* out = scale * (sum of n partial sums). */
+static void lower_sum_partials(pm_lowering *lowering, pm_tensor partials, uint32_t n, float scale,
+                               pm_tensor out)
+{
+    pm_dispatch *d = pm_dispatch_begin(lowering, "sum_partials", PM_TREE_LANES);
+    pm_push_u32(d, n);
+    pm_push_f32(d, scale);
+    pm_bind_in(d, partials, 1, 0);
+    pm_bind_out(d, out, 0);
+    pm_groups(d, 1, 1, 1, 0, n);
+}
+
+/* ---- Squared error ------------------------------------------------------------------------------------- */
+
+/* The numbers are those of shaders/include/loss_weight.glsl. */
+typedef enum weight_kind { WEIGHT_NONE = 0, WEIGHT_ELEMENT = 1, WEIGHT_SAMPLE = 2 } weight_kind;
+
+typedef struct mse_attr {
+    weight_kind weight;
+} mse_attr;
+
+/* Inputs: prediction, target, weight (or none), and for the gradient that of the loss. */
+enum { MSE_PREDICTION, MSE_TARGET, MSE_WEIGHT, MSE_GRAD };
+
+static void shape_mse(pm_graph *graph, pm_node *node)
+{
+    (void)pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(1));
+}
+
+static void shape_mse_backward(pm_graph *graph, pm_node *node)
+{
+    (void)pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[MSE_PREDICTION]));
+}
+
+/* What both dispatches begin with: constants, operands. `stride`: bytes of an operand that a workgroup
+ * covers. */
+static void bind_mse(pm_lowering *lowering, const pm_node *node, pm_dispatch *d, uint32_t stride)
+{
+    weight_kind kind = PM_ATTR(mse_attr, node)->weight;
+    pm_tensor prediction = node->in[MSE_PREDICTION], weight = node->in[MSE_WEIGHT];
+    uint32_t count = pm_count_of(lowering->graph, prediction);
+    pm_spec(d, kind);
+    pm_push_u32(d, count);
+    pm_push_u32(d, count / pm_shape_of(lowering->graph, prediction).dim[0]);
+    pm_bind_in(d, prediction, 4, stride);
+    pm_bind_in(d, node->in[MSE_TARGET], 4, stride);
+    pm_bind_in(d, kind == WEIGHT_ELEMENT ? weight : prediction, 4, stride); /* not read otherwise */
+    if (kind == WEIGHT_SAMPLE) {
+        pm_bind_in(d, weight, 1, 0);
+    } else {
+        pm_bind_in(d, prediction, 1, stride);
+    }
+}
+
+static void lower_mse(pm_lowering *lowering, const pm_node *node)
+{
+    uint32_t count = pm_count_of(lowering->graph, node->in[MSE_PREDICTION]);
+    uint32_t partials = pm_chunk_partials(count);
+    pm_tensor partial = pm_scratch(lowering, PM_DTYPE_F32, partials);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "mse", PM_CHUNK_LANES);
+    bind_mse(lowering, node, d, PM_CHUNK_ELEMENTS * 4);
+    pm_bind_out(d, partial, PM_CHUNK_LANES * 4);
+    pm_groups(d, pm_chunks(count), 1, 1, 0, 3.0 * count);
+    lower_sum_partials(lowering, partial, partials, (float)(1.0 / count), node->out[0]);
+}
+
+static void lower_mse_backward(pm_lowering *lowering, const pm_node *node)
+{
+    uint32_t count = pm_count_of(lowering->graph, node->in[MSE_PREDICTION]);
+    uint32_t stride = pm_flat_stride(lowering);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "mse_backward", lowering->rules->lanes);
+    bind_mse(lowering, node, d, stride);
+    pm_push_f32(d, (float)(2.0 / count));
+    pm_bind_in(d, node->in[MSE_GRAD], 1, 0);
+    pm_bind_out(d, node->out[0], stride);
+    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 3.0 * count);
+}
+
+/* The weight of element i. */
+static double mse_weight(const pm_reference *ref, uint32_t i)
+{
+    const pm_host *weight = &ref->in[MSE_WEIGHT];
+    switch (PM_ATTR(mse_attr, ref->node)->weight) {
+    case WEIGHT_ELEMENT:
+        return weight->f[i];
+    case WEIGHT_SAMPLE:
+        return weight->f[i / (ref->in[0].count / weight->count)];
+    case WEIGHT_NONE:
+        break;
+    }
+    return 1.0;
+}
+
+static void reference_mse(const pm_reference *ref)
+{
+    double sum = 0.0;
+    uint32_t count = ref->in[MSE_PREDICTION].count;
+    for (uint32_t i = 0; i < count; i++) {
+        double d = ref->in[MSE_PREDICTION].f[i] - ref->in[MSE_TARGET].f[i];
+        sum += mse_weight(ref, i) * d * d;
+    }
+    ref->out[0].f[0] = sum / count;
+}
+
+static void reference_mse_backward(const pm_reference *ref)
+{
+    uint32_t count = ref->in[MSE_PREDICTION].count;
+    for (uint32_t i = 0; i < count; i++) {
+        double d = ref->in[MSE_PREDICTION].f[i] - ref->in[MSE_TARGET].f[i];
+        ref->out[0].f[i] = ref->in[MSE_GRAD].f[0] * 2.0 / count * mse_weight(ref, i) * d;
+    }
+}
+
+const pm_op pm_op_mse_backward = {
+    .name = "mse_backward",
+    .shape = shape_mse_backward,
+    .lower = lower_mse_backward,
+    .reference = reference_mse_backward,
+};
+
+/* d loss / d weight = (prediction - target)^2 / count, summed over what a weight serves. It is rare (learned
+ * weights), so it is put together from other operators. */
+static pm_tensor grad_of_weight(pm_graph *graph, const pm_node *node, pm_tensor grad)
+{
+    pm_tensor prediction = node->in[MSE_PREDICTION], weight = node->in[MSE_WEIGHT];
+    pm_tensor d = pm_add(graph, prediction, pm_affine(graph, node->in[MSE_TARGET], -1.0f, 0.0f));
+    pm_tensor square = pm_mul(graph, d, d);
+    if (PM_ATTR(mse_attr, node)->weight == WEIGHT_SAMPLE) {
+        uint32_t samples = pm_count_of(graph, weight), count = pm_count_of(graph, prediction);
+        square = pm_reshape(graph, square, PM_SHAPE(samples, count / samples));
+        square = pm_reshape(graph, pm_sum_to(graph, square, PM_SHAPE(samples, 1)), PM_SHAPE(samples));
+    }
+    square = pm_affine(graph, square, (float)(1.0 / pm_count_of(graph, prediction)), 0.0f);
+    return pm_mul(graph, square, grad);
+}
+
+static void backward_mse(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,
+                         pm_tensor *grad_in)
+{
+    pm_tensor in[] = {node->in[MSE_PREDICTION], node->in[MSE_TARGET], node->in[MSE_WEIGHT], grad_out[0]};
+    if (wants[MSE_PREDICTION] || wants[MSE_TARGET]) {
+        grad_in[MSE_PREDICTION] =
+            pm_emit(graph, &pm_op_mse_backward, in, 4, node->attr, sizeof(mse_attr), NULL);
+    }
+    if (wants[MSE_TARGET]) grad_in[MSE_TARGET] = pm_affine(graph, grad_in[MSE_PREDICTION], -1.0f, 0.0f);
+    if (wants[MSE_WEIGHT]) grad_in[MSE_WEIGHT] = grad_of_weight(graph, node, grad_out[0]);
+}
+
+/* p: kind of weight, then the shape. */
+static pm_tensor case_mse(pm_graph *graph, const uint32_t *p)
+{
+    pm_shape shape = PM_SHAPE(p[1], p[2], p[3]);
+    pm_tensor weight = PM_NONE;
+    if (p[0] == WEIGHT_ELEMENT) weight = pm_case_leaf(graph, "weight", shape, 1.0f);
+    if (p[0] == WEIGHT_SAMPLE) weight = pm_case_leaf(graph, "weight", PM_SHAPE(p[1]), 1.0f);
+    return pm_mse(graph, pm_case_leaf(graph, "prediction", shape, 1.0f),
+                  pm_case_leaf(graph, "target", shape, 1.0f), weight);
+}
+
+/* Several workgroups: the prediction is small, and repeated. */
+static pm_tensor case_mse_large(pm_graph *graph, const uint32_t *p)
+{
+    pm_shape shape = PM_SHAPE(p[0], p[1]);
+    pm_tensor row = pm_case_leaf(graph, "row", PM_SHAPE(1, p[1]), 1.0f);
+    pm_tensor column = pm_case_leaf(graph, "column", PM_SHAPE(p[0], 1), 1.0f);
+    return pm_mse(graph, pm_broadcast(graph, row, shape), pm_broadcast(graph, column, shape),
+                  pm_case_leaf(graph, "weight", PM_SHAPE(p[0]), 1.0f));
+}
+
+static const pm_case cases_mse[] = {
+    {.name = "no weight", .build = case_mse, .p = {WEIGHT_NONE, 3, 5, 7}},
+    {.name = "one element", .build = case_mse, .p = {WEIGHT_NONE, 1, 1, 1}},
+    {.name = "weight of elements", .build = case_mse, .p = {WEIGHT_ELEMENT, 2, 3, 5}},
+    {.name = "weight of samples", .build = case_mse, .p = {WEIGHT_SAMPLE, 3, 4, 5}},
+    {.name = "weight of ragged samples", .build = case_mse, .p = {WEIGHT_SAMPLE, 7, 3, 3}},
+    {.name = "several workgroups", .build = case_mse_large, .p = {41, 411}},
+};
+
+const pm_op pm_op_mse = {
+    .name = "mse",
+    .shape = shape_mse,
+    .backward = backward_mse,
+    .lower = lower_mse,
+    .reference = reference_mse,
+    PM_CASES(cases_mse),
+};
+
+pm_tensor pm_mse(pm_graph *graph, pm_tensor prediction, pm_tensor target, pm_tensor weight)
+{
+    char a[64], b[64];
+    if (!pm_ok(graph)) return PM_NONE;
+    if (!is_f32(graph, prediction) || !is_f32(graph, target) || (pm_is(weight) && !is_f32(graph, weight))) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "mse: prediction, target and weight must be f32 tensors");
+        return PM_NONE;
+    }
+    pm_shape shape = pm_shape_of(graph, prediction);
+    if (!pm_shape_equal(shape, pm_shape_of(graph, target))) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "mse: prediction %s and target %s differ", pm_shape_text(shape, a),
+                      pm_shape_text(pm_shape_of(graph, target), b));
+        return PM_NONE;
+    }
+    mse_attr attr = {WEIGHT_NONE};
+    if (pm_is(weight)) {
+        pm_shape own = pm_shape_of(graph, weight);
+        bool of_sample = own.rank == 1 && own.dim[0] == shape.dim[0];
+        attr.weight = of_sample ? WEIGHT_SAMPLE : WEIGHT_ELEMENT;
+        if (!of_sample && !pm_shape_equal(own, shape)) {
+            pm_graph_fail(graph, PM_BAD_USAGE,
+                          "mse: weight %s is neither of the prediction's shape %s nor [%u]",
+                          pm_shape_text(own, a), pm_shape_text(shape, b), shape.dim[0]);
+            return PM_NONE;
+        }
+    }
+    return pm_emit(graph, &pm_op_mse, (pm_tensor[]){prediction, target, weight}, 3, &attr, sizeof attr, NULL);
+}
+
+/* ---- Cross entropy ------------------------------------------------------------------------------------- */
+
+#define RUN_ELEMENTS 256u /* as RUN_QUADS in shaders/cross_entropy.comp */
+
+/* Inputs: logits, labels, weight (or none). Outputs: the loss, and a record for each row that the gradient
+ * reads. */
+enum { CE_LOGITS, CE_LABELS, CE_WEIGHT };
+enum { RECORD_LSE, RECORD_LABEL, RECORD_SCALE, RECORD_LOSS, RECORD_WIDTH };
+
+static void shape_cross_entropy(pm_graph *graph, pm_node *node)
+{
+    (void)pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(1));
+    (void)pm_node_output(graph, node, PM_DTYPE_F32,
+                         PM_SHAPE(pm_count_of(graph, node->in[CE_LABELS]), RECORD_WIDTH));
+}
+
+/* Greatest logit and sum of exponentials of each run of each row. A workgroup gets as many rows as keep its
+ * lanes busy. */
+static void lower_runs(pm_lowering *lowering, pm_tensor logits, uint32_t runs, pm_tensor greatest,
+                       pm_tensor sums)
+{
+    pm_shape shape = pm_shape_of(lowering->graph, logits);
+    uint32_t rows = shape.dim[0], width = shape.dim[1], lanes = lowering->rules->lanes;
+    uint32_t rows_per_group = runs < lanes ? lanes / runs : 1;
+    uint32_t stride = rows_per_group * width * 4;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "cross_entropy", lanes);
+    pm_spec(d, width % 4 != 0);
+    pm_push_u32(d, rows);
+    pm_push_u32(d, width);
+    pm_push_u32(d, runs);
+    pm_push_u32(d, rows_per_group);
+    pm_bind_in(d, logits, 4, stride);
+    pm_bind_in(d, logits, 1, stride);
+    pm_bind_out(d, greatest, rows_per_group * runs * 4);
+    pm_bind_out(d, sums, rows_per_group * runs * 4);
+    pm_groups(d, pm_ceil_div(rows, rows_per_group), 1, 1, 0, 20.0 * rows * width);
+}
+
+static void lower_cross_entropy(pm_lowering *lowering, const pm_node *node)
+{
+    pm_tensor logits = node->in[CE_LOGITS], weight = node->in[CE_WEIGHT];
+    pm_shape shape = pm_shape_of(lowering->graph, logits);
+    uint32_t rows = shape.dim[0], width = shape.dim[1], lanes = lowering->rules->lanes;
+    uint32_t runs = pm_ceil_div(width, RUN_ELEMENTS);
+    pm_tensor greatest = pm_scratch(lowering, PM_DTYPE_F32, rows * runs);
+    pm_tensor sums = pm_scratch(lowering, PM_DTYPE_F32, rows * runs);
+    pm_tensor terms = pm_scratch(lowering, PM_DTYPE_F32, rows);
+    lower_runs(lowering, logits, runs, greatest, sums);
+
+    pm_dispatch *d = pm_dispatch_begin(lowering, "cross_entropy_rows", lanes);
+    pm_spec(d, pm_is(weight));
+    pm_push_u32(d, rows);
+    pm_push_u32(d, width);
+    pm_push_u32(d, runs);
+    pm_push_f32(d, (float)(1.0 / rows));
+    pm_bind_in(d, logits, 1, lanes * width * 4);
+    pm_bind_in(d, greatest, 1, lanes * runs * 4);
+    pm_bind_in(d, sums, 1, lanes * runs * 4);
+    pm_bind_in(d, node->in[CE_LABELS], 1, lanes * 4);
+    pm_bind_in(d, pm_is(weight) ? weight : sums, 1, lanes * 4); /* not read without a weight */
+    pm_bind_out(d, node->out[1], lanes * RECORD_WIDTH * 4);
+    pm_bind_out(d, terms, lanes * 4);
+    pm_groups(d, pm_ceil_div(rows, lanes), 1, 1, 0, 20.0 * rows * runs);
+
+    lower_sum_partials(lowering, terms, rows, 1.0f, node->out[0]);
+}
+
+static void reference_cross_entropy(const pm_reference *ref)
+{
+    const pm_host *logits = &ref->in[CE_LOGITS], *weight = &ref->in[CE_WEIGHT];
+    uint32_t rows = logits->shape.dim[0], width = logits->shape.dim[1];
+    double loss = 0.0;
+    for (uint32_t r = 0; r < rows; r++) {
+        const double *row = logits->f + (size_t)r * width;
+        double *record = ref->out[1].f + (size_t)r * RECORD_WIDTH, most = row[0], sum = 0.0;
+        uint32_t label = ref->in[CE_LABELS].u[r];
+        for (uint32_t v = 1; v < width; v++) most = fmax(most, row[v]);
+        for (uint32_t v = 0; v < width; v++) sum += exp(row[v] - most);
+        record[RECORD_LSE] = most + log(sum);
+        record[RECORD_LABEL] = label < width ? label : -1.0;
+        record[RECORD_SCALE] = label < width ? (weight->count ? weight->f[r] : 1.0) / rows : 0.0;
+        record[RECORD_LOSS] = label < width ? record[RECORD_LSE] - row[label] : 0.0;
+        loss += record[RECORD_SCALE] * record[RECORD_LOSS];
+    }
+    ref->out[0].f[0] = loss;
+}
+
+/* Inputs of the gradient: logits, record, gradient of the loss. */
+static void shape_cross_entropy_backward(pm_graph *graph, pm_node *node)
+{
+    (void)pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[0]));
+}
+
+static void lower_cross_entropy_backward(pm_lowering *lowering, const pm_node *node)
+{
+    uint32_t count = pm_count_of(lowering->graph, node->in[0]);
+    uint32_t stride = pm_flat_stride(lowering);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "cross_entropy_backward", lowering->rules->lanes);
+    pm_push_u32(d, count);
+    pm_push_u32(d, pm_shape_of(lowering->graph, node->in[0]).dim[1]);
+    pm_bind_in(d, node->in[0], 4, stride);
+    pm_bind_in(d, node->in[1], 4, 0);
+    pm_bind_in(d, node->in[2], 1, 0);
+    pm_bind_out(d, node->out[0], stride);
+    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 20.0 * count);
+}
+
+static void reference_cross_entropy_backward(const pm_reference *ref)
+{
+    uint32_t width = ref->in[0].shape.dim[1];
+    for (uint32_t i = 0; i < ref->out[0].count; i++) {
+        const double *record = ref->in[1].f + (size_t)(i / width) * RECORD_WIDTH;
+        double hit = (double)(i % width) == record[RECORD_LABEL] ? 1.0 : 0.0;
+        double probability = exp(ref->in[0].f[i] - record[RECORD_LSE]);
+        ref->out[0].f[i] = ref->in[2].f[0] * record[RECORD_SCALE] * (probability - hit);
+    }
+}
+
+const pm_op pm_op_cross_entropy_backward = {
+    .name = "cross_entropy_backward",
+    .shape = shape_cross_entropy_backward,
+    .lower = lower_cross_entropy_backward,
+    .reference = reference_cross_entropy_backward,
+};
+
+static void backward_cross_entropy(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out,
+                                   const bool *wants, pm_tensor *grad_in)
+{
+    if (!pm_is(grad_out[0])) return;
+    if (wants[CE_LOGITS]) {
+        pm_tensor in[] = {node->in[CE_LOGITS], node->out[1], grad_out[0]};
+        grad_in[CE_LOGITS] = pm_emit(graph, &pm_op_cross_entropy_backward, in, 3, NULL, 0, NULL);
+    }
+    if (wants[CE_WEIGHT]) { /* the row's own loss, over the number of rows */
+        uint32_t rows = pm_count_of(graph, node->in[CE_WEIGHT]);
+        pm_tensor losses = pm_slice(graph, node->out[1], 1, RECORD_LOSS, RECORD_LOSS + 1);
+        losses = pm_affine(graph, pm_reshape(graph, losses, PM_SHAPE(rows)), (float)(1.0 / rows), 0.0f);
+        grad_in[CE_WEIGHT] = pm_mul(graph, losses, grad_out[0]);
+    }
+}
+
+/* p: weighted, rows, width. Some labels are out of range, and so ignored. */
+static pm_tensor case_cross_entropy(pm_graph *graph, const uint32_t *p)
+{
+    pm_tensor weight = p[0] ? pm_case_leaf(graph, "weight", PM_SHAPE(p[1]), 1.0f) : PM_NONE;
+    return pm_cross_entropy(graph, pm_case_leaf(graph, "logits", PM_SHAPE(p[1], p[2]), 4.0f),
+                            pm_case_indices(graph, "labels", PM_SHAPE(p[1]), p[2] + 1), weight);
+}
+
+static const pm_case cases_cross_entropy[] = {
+    {.name = "aligned rows", .build = case_cross_entropy, .p = {0, 7, 8}},
+    {.name = "ragged rows, weights", .build = case_cross_entropy, .p = {1, 9, 7}},
+    {.name = "three classes", .build = case_cross_entropy, .p = {1, 11, 3}},
+    {.name = "one class", .build = case_cross_entropy, .p = {0, 5, 1}},
+    {.name = "several runs a row", .build = case_cross_entropy, .p = {0, 2, 521}},
+    {.name = "several workgroups", .build = case_cross_entropy, .p = {1, 601, 5}},
+};
+
+const pm_op pm_op_cross_entropy = {
+    .name = "cross_entropy",
+    .shape = shape_cross_entropy,
+    .backward = backward_cross_entropy,
+    .lower = lower_cross_entropy,
+    .reference = reference_cross_entropy,
+    PM_CASES(cases_cross_entropy),
+};
+
+pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, pm_tensor weight)
+{
+    char a[64], b[64];
+    if (!pm_ok(graph)) return PM_NONE;
+    pm_shape shape = pm_shape_of(graph, logits), of_labels = pm_shape_of(graph, labels);
+    if (!is_f32(graph, logits) || shape.rank != 2 || !pm_is(labels) ||
+        pm_dtype_of(graph, labels) != PM_DTYPE_U32 || of_labels.rank != 1 ||
+        of_labels.dim[0] != shape.dim[0]) {
+        pm_graph_fail(graph, PM_BAD_USAGE,
+                      "cross_entropy: needs f32 logits [R,V] and u32 labels [R], not %s and %s",
+                      pm_shape_text(shape, a), pm_shape_text(of_labels, b));
+        return PM_NONE;
+    }
+    if (pm_is(weight) && (!is_f32(graph, weight) || !pm_shape_equal(pm_shape_of(graph, weight), of_labels))) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "cross_entropy: weight must be f32 [%u], one for each row",
+                      shape.dim[0]);
+        return PM_NONE;
+    }
+    if (shape.dim[1] > 1u << 20) { /* so that strides fit in 32 bits, and labels are exact as f32 */
+        pm_graph_fail(graph, PM_BAD_USAGE, "cross_entropy: more than 2^20 classes");
+        return PM_NONE;
+    }
+    return pm_emit(graph, &pm_op_cross_entropy, (pm_tensor[]){logits, labels, weight}, 3, NULL, 0, NULL);
+}

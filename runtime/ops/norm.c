@@ -1,0 +1,392 @@
+/* Group and layer normalisation with modulation and SiLU (norm.h has the formula). Group normalisation: mean
+ * and squared deviations of each channel over chunks of positions, merged for each group, then an
+ * element-by-element pass. Layer normalisation: a lane finds the statistics of a row; then the same last
+ * pass. */
+#include "ops/norm.h"
+
+#include "base/checked.h"
+#include "base/status.h"
+#include "ops/table.h"
+
+#include <math.h>
+
+/* ---- Shapes
+ * ------------------------------------------------------------------------------------------------ */
+
+static bool fail_shape(pm_graph *graph, const pm_node *node, const char *what, pm_tensor tensor)
+{
+    char x[64], t[64];
+    pm_graph_fail(graph, PM_BAD_USAGE, "%s: %s has shape %s, which does not fit x %s", node->op->name, what,
+                  pm_shape_text(pm_shape_of(graph, tensor), t),
+                  pm_shape_text(pm_shape_of(graph, node->in[PM_NORM_X]), x));
+    return false;
+}
+
+static bool is_per_token(const pm_graph *graph, const pm_node *node, pm_tensor tensor)
+{
+    return pm_shape_equal(pm_shape_of(graph, tensor), pm_shape_of(graph, node->in[PM_NORM_X]));
+}
+
+static bool check_inputs(pm_graph *graph, const pm_node *node)
+{
+    static const char *const names[] = {"x", "gamma", "beta", "scale", "shift"};
+    pm_shape x = pm_shape_of(graph, node->in[PM_NORM_X]);
+    uint32_t channels = x.rank ? x.dim[x.rank - 1] : 0;
+    for (uint32_t i = PM_NORM_X; i <= PM_NORM_SHIFT; i++) {
+        pm_tensor tensor = node->in[i];
+        if (!pm_is(tensor) && i != PM_NORM_X) continue;
+        if (!pm_is(tensor) || pm_dtype_of(graph, tensor) != PM_DTYPE_F32) {
+            pm_graph_fail(graph, PM_BAD_USAGE, "%s: %s must be an f32 tensor", node->op->name, names[i]);
+            return false;
+        }
+        pm_shape vector = PM_SHAPE(channels), matrix = PM_SHAPE(x.dim[0], channels);
+        bool fits = i == PM_NORM_X ||
+                    pm_shape_equal(pm_shape_of(graph, tensor), i < PM_NORM_SCALE ? vector : matrix) ||
+                    (i >= PM_NORM_SCALE && is_per_token(graph, node, tensor));
+        if (!fits) return fail_shape(graph, node, names[i], tensor);
+    }
+    pm_tensor scale = node->in[PM_NORM_SCALE], shift = node->in[PM_NORM_SHIFT];
+    if (pm_is(scale) && pm_is(shift) &&
+        is_per_token(graph, node, scale) != is_per_token(graph, node, shift)) {
+        return fail_shape(graph, node,
+                          "scale is for each sample and shift for each token, or the reverse: shift", shift);
+    }
+    return true;
+}
+
+bool pm_norm_check(pm_graph *graph, const pm_node *node)
+{
+    const pm_norm_attr *attr = PM_ATTR(pm_norm_attr, node);
+    char text[64];
+    if (!check_inputs(graph, node)) return false;
+    pm_shape x = pm_shape_of(graph, node->in[PM_NORM_X]);
+    uint32_t channels = x.dim[x.rank - 1];
+    if (attr->groups && (x.rank < 2 || channels % attr->groups)) {
+        pm_graph_fail(
+            graph, PM_BAD_USAGE,
+            "%s: x %s cannot be normalised in %u groups; it must be [B,...,C], with C a multiple of them",
+            node->op->name, pm_shape_text(x, text), attr->groups);
+        return false;
+    }
+    if (!(attr->eps >= 1e-30f) || !(attr->eps <= 1e30f)) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "%s: eps is %g; it must be positive", node->op->name,
+                      (double)attr->eps);
+        return false;
+    }
+    return true;
+}
+
+pm_norm_geometry pm_norm_geometry_of(const pm_graph *graph, const pm_node *node)
+{
+    const pm_norm_attr *attr = PM_ATTR(pm_norm_attr, node);
+    pm_shape x = pm_shape_of(graph, node->in[PM_NORM_X]);
+    pm_tensor modulation = pm_is(node->in[PM_NORM_SCALE]) ? node->in[PM_NORM_SCALE] : node->in[PM_NORM_SHIFT];
+    pm_norm_geometry g = {
+        .channels = x.dim[x.rank - 1], .per_row = attr->groups == 0, .modulated = pm_is(modulation)};
+    g.per_token = g.modulated && is_per_token(graph, node, modulation);
+    g.rows = pm_shape_count(x) / g.channels;
+    bool samples_differ = !g.per_row || (g.modulated && !g.per_token);
+    g.samples = samples_differ ? x.dim[0] : 1;
+    g.positions = g.rows / g.samples;
+    g.groups = g.per_row ? 1 : attr->groups;
+    g.group_channels = g.channels / g.groups;
+    g.statistics = g.per_row ? g.rows : g.samples * g.groups;
+    /* Both grow with the length, so that neither a chunk nor the merging of chunks takes long. */
+    g.chunk = pm_ceil_div(g.positions, 128);
+    if (g.chunk < 32) g.chunk = 32;
+    g.chunks = pm_ceil_div(g.positions, g.chunk);
+    return g;
+}
+
+static void shape_norm(pm_graph *graph, pm_node *node)
+{
+    if (!pm_norm_check(graph, node)) return;
+    pm_norm_geometry g = pm_norm_geometry_of(graph, node);
+    pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[PM_NORM_X]));
+    pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(g.statistics)); /* mean */
+    pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(g.statistics)); /* rstd */
+}
+
+/* ---- Dispatches
+ * -------------------------------------------------------------------------------------------- */
+
+enum { ROWS_PER_LANE = 16 };
+
+pm_norm_grid pm_norm_grid_of(const pm_lowering *lowering, const pm_norm_geometry *geometry,
+                             uint32_t rows_per_lane)
+{
+    pm_norm_grid grid = {
+        .geometry = geometry,
+        .channel_lanes = 1,
+        .whole_rows = rows_per_lane == 0,
+        .cut_rows = geometry->samples == 1,
+    };
+    uint32_t quads = pm_ceil_div(geometry->channels, 4);
+    while (!grid.whole_rows && grid.channel_lanes < 8 && grid.channel_lanes < quads) grid.channel_lanes *= 2;
+    grid.row_lanes = lowering->rules->lanes / grid.channel_lanes;
+    grid.rows = grid.row_lanes * (grid.whole_rows ? 1 : rows_per_lane);
+    return grid;
+}
+
+uint32_t pm_norm_stride(const pm_norm_grid *grid, pm_norm_extent extent)
+{
+    const pm_norm_geometry *g = grid->geometry;
+    uint64_t rows = grid->cut_rows ? grid->rows : g->positions, elements = 0;
+    switch (extent) {
+    case PM_NORM_ROW_CHANNELS:
+        elements = rows * g->channels;
+        break;
+    case PM_NORM_SAMPLE_CHANNELS:
+        elements = grid->cut_rows ? 0 : g->channels;
+        break;
+    case PM_NORM_CHUNK_CHANNELS:
+        elements = (uint64_t)(grid->cut_rows ? grid->row_lanes : g->chunks) * g->channels;
+        break;
+    case PM_NORM_STATISTICS:
+        elements = g->per_row ? rows : grid->cut_rows ? 0 : g->groups;
+        break;
+    case PM_NORM_WHOLE:
+        break;
+    }
+    return elements * 4 <= UINT32_MAX ? (uint32_t)elements * 4 : 0;
+}
+
+uint32_t pm_norm_width(const pm_norm_geometry *geometry)
+{
+    return geometry->channels % 4 ? 1 : 4;
+}
+
+uint32_t pm_norm_few_lanes(const pm_lowering *lowering)
+{
+    return lowering->rules->is_cpu ? 8 : 64;
+}
+
+static void bind_or_x(pm_dispatch *d, const pm_norm_grid *grid, const pm_node *node, uint32_t input,
+                      pm_norm_extent extent)
+{
+    bool here = pm_is(node->in[input]);
+    pm_bind_in(d, node->in[here ? input : PM_NORM_X], pm_norm_width(grid->geometry),
+               pm_norm_stride(grid, here ? extent : PM_NORM_ROW_CHANNELS));
+}
+
+pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_norm_grid *grid,
+                           const char *shader, uint32_t rows_per_lane, pm_tensor mean, pm_tensor rstd)
+{
+    const pm_norm_geometry *g = grid->geometry;
+    pm_norm_extent modulation = g->per_token ? PM_NORM_ROW_CHANNELS : PM_NORM_SAMPLE_CHANNELS;
+    pm_dispatch *d = pm_dispatch_begin(lowering, shader, lowering->rules->lanes);
+    pm_spec(d, grid->channel_lanes);
+    pm_spec(d, rows_per_lane);
+    pm_spec(d, g->per_row);
+    pm_spec(d, g->per_token);
+    for (uint32_t i = PM_NORM_GAMMA; i <= PM_NORM_SHIFT; i++) pm_spec(d, pm_is(node->in[i]));
+    pm_spec(d, PM_ATTR(pm_norm_attr, node)->silu);
+    pm_push_u32(d, g->positions);
+    pm_push_u32(d, g->channels);
+    pm_push_u32(d, g->group_channels);
+    pm_push_u32(d, grid->cut_rows ? grid->rows : 0);
+    pm_push_f32(d, (float)(1.0 / g->channels));
+    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(grid, PM_NORM_ROW_CHANNELS));
+    pm_bind_in(d, mean, 1, pm_norm_stride(grid, PM_NORM_STATISTICS));
+    pm_bind_in(d, rstd, 1, pm_norm_stride(grid, PM_NORM_STATISTICS));
+    bind_or_x(d, grid, node, PM_NORM_GAMMA, PM_NORM_WHOLE);
+    bind_or_x(d, grid, node, PM_NORM_BETA, PM_NORM_WHOLE);
+    bind_or_x(d, grid, node, PM_NORM_SCALE, modulation);
+    bind_or_x(d, grid, node, PM_NORM_SHIFT, modulation);
+    return d;
+}
+
+void pm_norm_end(pm_dispatch *dispatch, const pm_norm_grid *grid, double flops_per_element)
+{
+    const pm_norm_geometry *g = grid->geometry;
+    uint32_t across = grid->whole_rows ? 1 : pm_ceil_div(pm_ceil_div(g->channels, 4), grid->channel_lanes);
+    pm_groups(dispatch, across, pm_ceil_div(g->positions, grid->rows), g->samples, grid->cut_rows ? 1 : 2,
+              flops_per_element * g->rows * g->channels);
+}
+
+static void lower_row_moments(pm_lowering *lowering, const pm_node *node, const pm_norm_geometry *g)
+{
+    pm_norm_geometry flat = *g; /* rows alone, whatever sample they belong to */
+    flat.samples = 1;
+    flat.positions = g->rows;
+    pm_norm_grid grid = pm_norm_grid_of(lowering, &flat, 0);
+    pm_dispatch *d =
+        pm_dispatch_begin(lowering, PM_NORM_SHADER(g, "norm_row_moments"), lowering->rules->lanes);
+    pm_push_u32(d, g->rows);
+    pm_push_u32(d, g->channels);
+    pm_push_f32(d, (float)(1.0 / g->channels));
+    pm_push_f32(d, PM_ATTR(pm_norm_attr, node)->eps);
+    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
+    pm_bind_out(d, node->out[1], pm_norm_stride(&grid, PM_NORM_STATISTICS));
+    pm_bind_out(d, node->out[2], pm_norm_stride(&grid, PM_NORM_STATISTICS));
+    pm_norm_end(d, &grid, 4);
+}
+
+static void lower_group_moments(pm_lowering *lowering, const pm_node *node, const pm_norm_geometry *g)
+{
+    uint32_t last = g->positions - (g->chunks - 1) * g->chunk;
+    pm_tensor means = pm_scratch(lowering, PM_DTYPE_F32, g->samples * g->chunks * g->channels);
+    pm_tensor squares = pm_scratch(lowering, PM_DTYPE_F32, g->samples * g->chunks * g->channels);
+    pm_norm_grid grid = pm_norm_grid_of(lowering, g, g->chunk);
+    pm_dispatch *d = pm_dispatch_begin(lowering, PM_NORM_SHADER(g, "norm_moments"), lowering->rules->lanes);
+    pm_spec(d, grid.channel_lanes);
+    pm_spec(d, g->chunk);
+    pm_push_u32(d, g->positions);
+    pm_push_u32(d, g->channels);
+    pm_push_u32(d, grid.cut_rows ? grid.rows : 0);
+    pm_push_f32(d, (float)(1.0 / g->chunk));
+    pm_push_f32(d, (float)(1.0 / last));
+    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
+    pm_bind_out(d, means, pm_norm_stride(&grid, PM_NORM_CHUNK_CHANNELS));
+    pm_bind_out(d, squares, pm_norm_stride(&grid, PM_NORM_CHUNK_CHANNELS));
+    pm_norm_end(d, &grid, 4);
+
+    uint32_t lanes = pm_norm_few_lanes(lowering);
+    d = pm_dispatch_begin(lowering, "norm_merge_moments", lanes);
+    pm_push_u32(d, g->samples);
+    pm_push_u32(d, g->chunks);
+    pm_push_u32(d, g->channels);
+    pm_push_u32(d, g->group_channels);
+    pm_push_f32(d, (float)g->chunk);
+    pm_push_f32(d, (float)last);
+    pm_push_f32(d, (float)(1.0 / ((double)g->positions * g->group_channels)));
+    pm_push_f32(d, PM_ATTR(pm_norm_attr, node)->eps);
+    pm_bind_in(d, means, 1, 0);
+    pm_bind_in(d, squares, 1, 0);
+    pm_bind_out(d, node->out[1], 0);
+    pm_bind_out(d, node->out[2], 0);
+    pm_groups(d, pm_ceil_div(g->statistics, lanes), 1, 1, 0, 0);
+}
+
+static void lower_norm(pm_lowering *lowering, const pm_node *node)
+{
+    pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
+    if (g.per_row) {
+        lower_row_moments(lowering, node, &g);
+    } else {
+        lower_group_moments(lowering, node, &g);
+    }
+    pm_norm_grid grid = pm_norm_grid_of(lowering, &g, ROWS_PER_LANE);
+    pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(&g, "norm_apply"), ROWS_PER_LANE,
+                                   node->out[1], node->out[2]);
+    pm_bind_out(d, node->out[0], pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
+    pm_norm_end(d, &grid, 4);
+}
+
+/* ---- Reference
+ * --------------------------------------------------------------------------------------------- */
+
+uint32_t pm_norm_statistic_at(const pm_norm_geometry *g, uint32_t row, uint32_t channel)
+{
+    return g->per_row ? row : row / g->positions * g->groups + channel / g->group_channels;
+}
+
+pm_norm_factors pm_norm_factors_at(const pm_reference *ref, const pm_norm_geometry *g, uint32_t row,
+                                   uint32_t channel)
+{
+    uint32_t at = (g->per_token ? row : row / g->positions) * g->channels + channel;
+    const pm_host *in = ref->in;
+    return (pm_norm_factors){
+        .gamma = in[PM_NORM_GAMMA].count ? in[PM_NORM_GAMMA].f[channel] : 1.0,
+        .beta = in[PM_NORM_BETA].count ? in[PM_NORM_BETA].f[channel] : 0.0,
+        .gain = in[PM_NORM_SCALE].count ? 1.0 + in[PM_NORM_SCALE].f[at] : 1.0,
+        .shift = in[PM_NORM_SHIFT].count ? in[PM_NORM_SHIFT].f[at] : 0.0,
+    };
+}
+
+static void reference_norm(const pm_reference *ref)
+{
+    const pm_norm_attr *attr = PM_ATTR(pm_norm_attr, ref->node);
+    pm_norm_geometry g = pm_norm_geometry_of(ref->graph, ref->node);
+    const double *x = ref->in[PM_NORM_X].f;
+    double *y = ref->out[0].f, *mean = ref->out[1].f, *rstd = ref->out[2].f;
+    double per_statistic = (double)g.rows * g.channels / g.statistics;
+    for (uint32_t s = 0; s < g.statistics; s++) mean[s] = rstd[s] = 0.0;
+    for (uint32_t i = 0; i < g.rows * g.channels; i++) {
+        mean[pm_norm_statistic_at(&g, i / g.channels, i % g.channels)] += x[i] / per_statistic;
+    }
+    for (uint32_t i = 0; i < g.rows * g.channels; i++) {
+        uint32_t s = pm_norm_statistic_at(&g, i / g.channels, i % g.channels);
+        rstd[s] += (x[i] - mean[s]) * (x[i] - mean[s]) / per_statistic; /* the variance, for now */
+    }
+    for (uint32_t s = 0; s < g.statistics; s++) rstd[s] = 1.0 / sqrt(rstd[s] + (double)attr->eps);
+    for (uint32_t i = 0; i < g.rows * g.channels; i++) {
+        uint32_t s = pm_norm_statistic_at(&g, i / g.channels, i % g.channels);
+        pm_norm_factors f = pm_norm_factors_at(ref, &g, i / g.channels, i % g.channels);
+        double u = ((x[i] - mean[s]) * rstd[s] * f.gamma + f.beta) * f.gain + f.shift;
+        y[i] = attr->silu ? u / (1.0 + exp(-u)) : u;
+    }
+}
+
+/* ---- Cases
+ * ------------------------------------------------------------------------------------------------- */
+
+enum { GAMMA = 1, BETA = 2, SCALE = 4, SHIFT = 8, TOKEN = 16, SILU = 32 };
+
+/* p: batch, height, width (0: x is [B,H,C]; height 0 too: [B,C]), channels, groups (0: layer normalisation),
+ * flags. */
+static pm_tensor case_norm(pm_graph *graph, const uint32_t *p)
+{
+    pm_shape shape = p[2]   ? PM_SHAPE(p[0], p[1], p[2], p[3])
+                     : p[1] ? PM_SHAPE(p[0], p[1], p[3])
+                            : PM_SHAPE(p[0], p[3]);
+    pm_shape modulation = p[5] & TOKEN ? shape : PM_SHAPE(p[0], p[3]);
+    pm_tensor x = pm_affine(graph, pm_case_leaf(graph, "x", shape, 1.5f), 1.0f, 0.5f);
+    pm_norm_args args = {.silu = (p[5] & SILU) != 0};
+    if (p[5] & GAMMA) args.gamma = pm_case_leaf(graph, "gamma", PM_SHAPE(p[3]), 1.5f);
+    if (p[5] & BETA) args.beta = pm_case_leaf(graph, "beta", PM_SHAPE(p[3]), 1.0f);
+    if (p[5] & SCALE) args.scale = pm_case_leaf(graph, "scale", modulation, 0.7f);
+    if (p[5] & SHIFT) args.shift = pm_case_leaf(graph, "shift", modulation, 1.0f);
+    return p[4] ? pm_group_norm(graph, x, p[4], args) : pm_layer_norm(graph, x, args);
+}
+
+static const pm_case cases_norm[] = {
+    {.name = "group, gamma and beta, SiLU", .build = case_norm, .p = {2, 7, 7, 8, 2, GAMMA | BETA | SILU}},
+    {.name = "group, per sample, odd channels",
+     .build = case_norm,
+     .p = {3, 5, 3, 15, 3, GAMMA | SCALE | SHIFT}},
+    {.name = "group, nothing, one channel each", .build = case_norm, .p = {2, 3, 2, 6, 6, 0}},
+    {.name = "group, several chunks and groups",
+     .build = case_norm,
+     .p = {2, 9, 8, 12, 2, BETA | SHIFT | SILU}},
+    {.name = "group, per token",
+     .build = case_norm,
+     .p = {2, 5, 0, 8, 4, GAMMA | BETA | SCALE | SHIFT | TOKEN}},
+    {.name = "group, one position", .build = case_norm, .p = {5, 0, 0, 12, 3, GAMMA | SCALE}},
+    {.name = "layer, gamma and beta", .build = case_norm, .p = {3, 5, 0, 32, 0, GAMMA | BETA}},
+    {.name = "layer, per sample, odd channels",
+     .build = case_norm,
+     .p = {2, 7, 0, 13, 0, SCALE | SHIFT | SILU}},
+    {.name = "layer, per token", .build = case_norm, .p = {2, 5, 0, 12, 0, GAMMA | SCALE | SHIFT | TOKEN}},
+    {.name = "layer, several workgroups", .build = case_norm, .p = {75, 0, 0, 9, 0, GAMMA | BETA | SCALE}},
+    {.name = "layer, all, per sample",
+     .build = case_norm,
+     .p = {3, 2, 2, 8, 0, GAMMA | BETA | SCALE | SHIFT | SILU}},
+};
+
+const pm_op pm_op_norm = {
+    .name = "norm",
+    .shape = shape_norm,
+    .backward = pm_norm_emit_backward,
+    .lower = lower_norm,
+    .reference = reference_norm,
+    PM_CASES(cases_norm),
+};
+
+static pm_tensor norm(pm_graph *graph, pm_tensor x, uint32_t groups, pm_norm_args args)
+{
+    pm_norm_attr attr = {.groups = groups, .eps = args.eps == 0.0f ? 1e-5f : args.eps, .silu = args.silu};
+    pm_tensor in[] = {x, args.gamma, args.beta, args.scale, args.shift};
+    return pm_emit(graph, &pm_op_norm, in, 5, &attr, sizeof attr, NULL);
+}
+
+pm_tensor pm_group_norm(pm_graph *graph, pm_tensor x, uint32_t groups, pm_norm_args args)
+{
+    if (groups == 0) pm_graph_fail(graph, PM_BAD_USAGE, "group_norm: 0 groups; there must be at least one");
+    return norm(graph, x, groups, args);
+}
+
+pm_tensor pm_layer_norm(pm_graph *graph, pm_tensor x, pm_norm_args args)
+{
+    return norm(graph, x, 0, args);
+}

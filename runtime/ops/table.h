@@ -1,0 +1,48 @@
+/* The list of all operators: one row each. A new operator is its .c, its .comp and a row here. */
+#ifndef PM_OPS_TABLE_H
+#define PM_OPS_TABLE_H
+
+#include "ops/op.h"
+
+#define PM_OPERATORS(X)                                                                                                \
+    X(unary)                                                                                                           \
+    X(unary_backward)                                                                                                  \
+    X(at_step)                                                                                                         \
+    X(binary)                                                                                                          \
+    X(sum_to)                                                                                                          \
+    X(broadcast)                                                                                                       \
+    X(slice)                                                                                                           \
+    X(pad)                                                                                                             \
+    X(transpose)                                                                                                       \
+    X(concat)                                                                                                          \
+    X(upsample)                                                                                                        \
+    X(pool)                                                                                                            \
+    X(embedding)                                                                                                       \
+    X(embedding_backward)                                                                                              \
+    X(advance)                                                                                                         \
+    X(random)                                                                                                          \
+    X(random_index)                                                                                                    \
+    X(drop_labels)                                                                                                     \
+    X(categorical)                                                                                                     \
+    X(dropout)                                                                                                         \
+    X(batch_images)                                                                                                    \
+    X(mse)                                                                                                             \
+    X(mse_backward)                                                                                                    \
+    X(cross_entropy)                                                                                                   \
+    X(cross_entropy_backward)                                                                                          \
+    X(norm_of)                                                                                                         \
+    X(adamw)                                                                                                           \
+    X(corrupt)                                                                                                         \
+    X(corrupt_backward)                                                                                                \
+    X(denoise_step)                                                                                                    \
+    X(guide)                                                                                                           \
+    X(norm)                                                                                                            \
+    X(norm_sums)                                                                                                       \
+    X(norm_params)                                                                                                     \
+    X(norm_backward)
+
+#define PM_DECLARE_OPERATOR(name) extern const pm_op pm_op_##name;
+PM_OPERATORS(PM_DECLARE_OPERATOR)
+#undef PM_DECLARE_OPERATOR
+
+#endif

@@ -1,0 +1,107 @@
+// The gradient of conv2d's weights: part[z][ky, kx, ci][co] = the sum over the output pixels of chunk z, in order, of
+// X[b, y stride + ky - top, x stride + kx - left, ci] dY[b, y, x, co]. Pixels are numbered (b, y, x), and chunks are of an equal
+// number of them that the shapes alone decide; conv2d_weight_sum.comp adds the chunks up. X's channels are a multiple of four,
+// dY has quads(out_channels) vec4s.
+#version 460
+#include "pumice.glsl"
+#include "tile.glsl"
+
+layout(push_constant) uniform Push {
+    PM_PUSH_COMMON
+    uint pixels, chunk; // pixels in all, and of a chunk
+    uint height, width, channels;
+    uint out_height, out_width, out_channels;
+    uint kernel_height, kernel_width;
+    uint top, left, stride;
+    uint log2_lanes;
+} p;
+
+PM_INPUT4(0, x)
+PM_INPUT4(1, dy)
+PM_TILE_OUTPUT(2)
+
+const uint ROW_QUADS = TILE_ROWS / 4;
+// Of each four rows of the tile, which are channels under one tap:
+int tap_y[ROW_QUADS], tap_x[ROW_QUADS]; // where the tap lies
+uint tap_at[ROW_QUADS];                 // and how far behind the pixel its vec4 of X is
+// Of the next output pixel:
+uint pixel, out_x, out_y, x_at; // x_at: the vec4 of X where its sample begins
+
+void place_rows(uint first)
+{
+    uint quad = first / 4, tap = quad / (p.channels / 4);
+    uint channel_quad = quad - tap * (p.channels / 4), ky = tap / p.kernel_width, kx = tap - ky * p.kernel_width;
+    [[unroll]] for (uint i = 0; i < ROW_QUADS; i++) {
+        tap_y[i] = int(ky) - int(p.top);
+        tap_x[i] = int(kx) - int(p.left);
+        tap_at[i] = uint(tap_y[i] * int(p.width) + tap_x[i]) * (p.channels / 4) + channel_quad;
+        channel_quad = channel_quad + 1 == p.channels / 4 ? 0 : channel_quad + 1;
+        kx = channel_quad != 0 ? kx : kx + 1 == p.kernel_width ? 0 : kx + 1;
+        ky += (channel_quad | kx) != 0 ? 0 : 1;
+    }
+}
+
+void place_pixel(uint first)
+{
+    uint sample_size = p.out_height * p.out_width, s = first / sample_size;
+    pixel = first;
+    out_y = (first - s * sample_size) / p.out_width;
+    out_x = first - s * sample_size - out_y * p.out_width;
+    x_at = s * p.height * p.width * (p.channels / 4);
+}
+
+void next_pixel()
+{
+    pixel++;
+    out_x = out_x + 1 == p.out_width ? 0 : out_x + 1;
+    out_y = out_x != 0 ? out_y : out_y + 1 == p.out_height ? 0 : out_y + 1;
+    x_at += (out_x | out_y) != 0 ? 0 : p.height * p.width * (p.channels / 4);
+}
+
+vec4 rows[ROW_QUADS][4]; // of each four rows, the next four terms
+
+void load_rows(uint u, bool exists)
+{
+    int py = int(out_y * p.stride), px = int(out_x * p.stride);
+    uint at = x_at + uint(py * int(p.width) + px) * (p.channels / 4);
+    [[unroll]] for (uint i = 0; i < ROW_QUADS; i++) {
+        bool inside = exists && uint(py + tap_y[i]) < p.height && uint(px + tap_x[i]) < p.width;
+        rows[i][u] = mix(vec4(0), x(inside ? at + tap_at[i] : 0), bvec4(inside));
+    }
+}
+
+void main()
+{
+    uint rows_in_all = p.kernel_height * p.kernel_width * p.channels;
+    uint row = tile_row(p.log2_lanes), z = gl_WorkGroupID.z + p.base;
+    uint first = z * p.chunk, end = min(first + p.chunk, p.pixels);
+    uint quad[TILE_COLUMNS];
+    [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+        quad[j] = min(tile_quad(p.log2_lanes, j), quads(p.out_channels) - 1);
+    }
+    place_rows(min(row, rows_in_all - 4)); // what lies below the last row is not stored
+    place_pixel(first);
+
+    tile_clear();
+    for (uint k = first; k < end; k += 4) {
+        [[unroll]] for (uint u = 0; u < 4; u++) {
+            load_rows(u, pixel < end);
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+                tile_b[u][j] = dy(min(pixel, end - 1) * quads(p.out_channels) + quad[j]);
+            }
+            next_pixel();
+        }
+        [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
+            [[unroll]] for (uint u = 0; u < 4; u++) tile_a[i % 4][u] = rows[i / 4][u][i % 4];
+            tile_multiply_add(i);
+        }
+    }
+
+    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
+        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+            if (row + i < rows_in_all && tile_quad(p.log2_lanes, j) < quads(p.out_channels)) {
+                PM_TILE_STORE(z * rows_in_all + row + i, quad[j], p.out_channels, tile[i][j])
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+// start[v] = how many of the sorted indices are below v, for v = 0 .. rows: where the run of v begins. By bisection.
+#version 460
+#include "pumice.glsl"
+
+layout(push_constant) uniform Push
+{
+    PM_PUSH_COMMON
+    uint count;
+    uint rows;
+}
+p;
+
+PM_INPUT_UINT(0, sorted)
+PM_OUTPUT_UINT(1, start);
+
+void main()
+{
+    uint v = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    if (v > p.rows) return;
+    uint low = 0, high = p.count;
+    while (low < high) {
+        uint middle = (low + high) >> 1;
+        bool below = sorted(middle) < v;
+        low = below ? middle + 1 : low;
+        high = below ? high : middle;
+    }
+    start[v] = low;
+}

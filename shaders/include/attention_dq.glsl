@@ -1,0 +1,42 @@
+// dQ = dS K scale with dS = P (dO V^T - delta), delta = the inner product of dO and O of a query, which is kept for
+// attention_dkv; P is recomputed (2205.14135, algorithm 4). A lane has a few queries. Reference: reference_attention_backward in
+// runtime/ops/attention.c.
+#include "attention_tile.glsl"
+
+PM_ROWS(0, q)
+PM_ROWS(1, k)
+PM_ROWS(2, v)
+PM_ROWS(3, y)
+PM_ROWS(4, dy)
+PM_INPUT(5, log_sums)
+PM_ROWS_INOUT(6, dq)
+PM_OUTPUT(7, deltas); // [sample, head, query]
+
+void main()
+{
+    if (!attention_begin()) return;
+    float product[TILE][BLOCK], weight[TILE][BLOCK], log_sum[TILE], delta[TILE], one[TILE];
+    [[unroll]] for (uint t = 0; t < TILE; t++) {
+        vec4 sum = vec4(0.0);
+        for (uint quad = 0; 4 * quad < p.head_width; quad++) {
+            uint start = row_start(first_row + t, p.queries);
+            sum = PM_MAD(y(start, quad, p.head_width), dy(start, quad, p.head_width), sum);
+        }
+        delta[t] = row_total(sum);
+        log_sum[t] = log_sums(row_at(first_row + t, p.queries));
+        one[t] = 1.0;
+        if (first_row + t < p.queries) deltas[row_at(first_row + t, p.queries)] = delta[t];
+    }
+    uint end = keys_end();
+    for (uint first = 0; first < end; first += BLOCK) {
+        ATTENTION_PRODUCTS(weight, q, p.queries, k, first, p.keys)
+        ATTENTION_PRODUCTS(product, dy, p.queries, v, first, p.keys)
+        [[unroll]] for (uint t = 0; t < TILE; t++) {
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
+                float chance = probability(first_row + t, first + j, weight[t][j], log_sum[t]);
+                weight[t][j] = chance * (product[t][j] - delta[t]) * p.scale;
+            }
+        }
+        ATTENTION_ADD(dq, p.queries, first == 0, one, weight, k, first, p.keys, one)
+    }
+}

@@ -1,0 +1,42 @@
+// Rows of y = a row of a from unit `begin` on, and around it a row of b, or zeros: what concat.comp and its variants are. A
+// workgroup's units are those of its rows of a, then those of b, so that few lanes ever part.
+#include "slab.glsl"
+
+layout(constant_id = 1) const bool HAS_B = true;
+
+layout(push_constant) uniform Push
+{
+    PM_PUSH_COMMON
+    PM_PUSH_SLAB
+    uint rows;
+    uint slab_rows;
+    uint begin;
+    pm_divisor a_width; // units of a row of a
+    pm_divisor b_width; // and of the rest of a row of y; at least 1
+    uint width;         // of a row of y
+}
+p;
+
+PM_INPUT_UNIT(0, a)
+PM_INPUT_UNIT(1, b)
+PM_OUTPUT_UNIT(2, y);
+
+void main()
+{
+    uint row_here = gl_WorkGroupID.y * p.slab_rows;
+    uint rows = min(p.slab_rows, p.rows - p.base * p.slab_rows - row_here);
+    uint from = gl_WorkGroupID.x * p.units_x, to = min(from + p.units_x, rows * p.width);
+    uint a_units = rows * p.a_width.n, b_width = p.width - p.a_width.n;
+
+    for (uint i = from + gl_LocalInvocationID.x; i < min(to, a_units); i += gl_WorkGroupSize.x) {
+        uint row = pm_divide_by(i, p.a_width);
+        y[(row_here + row) * p.width + p.begin + (i - row * p.a_width.n)] = a(row_here * p.a_width.n + i);
+    }
+    for (uint i = max(from, a_units) - a_units + gl_LocalInvocationID.x; a_units + i < to; i += gl_WorkGroupSize.x) {
+        uint row = pm_divide_by(i, p.b_width);
+        uint column = i - row * b_width;
+        uint place = column < p.begin ? column : column + p.a_width.n;
+        y[(row_here + row) * p.width + place] = HAS_B ? b(row_here * b_width + i) : PM_UNIT(0);
+    }
+    PM_ZERO_TAIL(y)
+}

@@ -1,0 +1,17 @@
+// Division by a push constant, without dividing, which drivers make slow code of: for any x < 2^31. pm_push_divisor in
+// runtime/ops/slab.h pushes the numbers and says why it is right.
+#ifndef PUMICE_DIVISOR_GLSL
+#define PUMICE_DIVISOR_GLSL
+
+struct pm_divisor {
+    uint n, multiplier, shift;
+};
+
+uint pm_divide_by(uint x, pm_divisor d)
+{
+    uint high, low;
+    umulExtended(2 * x, d.multiplier, high, low);
+    return high >> d.shift;
+}
+
+#endif

@@ -1,0 +1,28 @@
+// Rows of a table by index; zeros for an index beyond its end: what embedding.comp and its variant are.
+#include "slab.glsl"
+
+layout(push_constant) uniform Push
+{
+    PM_PUSH_COMMON
+    PM_PUSH_SLAB
+    uint rows; // of the table
+    pm_divisor width;
+}
+p;
+
+PM_INPUT_UNIT(0, table)
+PM_INPUT_UINT(1, index)
+PM_OUTPUT_UNIT(2, y);
+
+void main()
+{
+    uint here = PM_SLAB_HERE;
+    PM_EACH_UNIT(i)
+    {
+        uint row = pm_divide_by(here + i, p.width);
+        uint wanted = index(row);
+        PM_UNIT v = table(min(wanted, p.rows - 1) * p.width.n + (here + i - row * p.width.n));
+        y[here + i] = wanted < p.rows ? v : PM_UNIT(0);
+    }
+    PM_ZERO_TAIL(y)
+}

@@ -1,0 +1,30 @@
+// The gradient of a table: row v is the sum of dy's rows at which the index is v, in their order: what
+// embedding_backward.comp and its variant are.
+#include "slab.glsl"
+
+layout(push_constant) uniform Push
+{
+    PM_PUSH_COMMON
+    PM_PUSH_SLAB
+    pm_divisor width;
+}
+p;
+
+PM_INPUT_UNIT(0, dy)
+PM_INPUT_UINT(1, order)
+PM_INPUT_UINT(2, start)
+PM_OUTPUT_UNIT(3, dtable);
+
+void main()
+{
+    uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
+    PM_EACH_UNIT(i)
+    {
+        uint row = pm_divide_by(first + i, p.width);
+        uint column = first + i - row * p.width.n, end = start(row + 1);
+        PM_UNIT sum = PM_UNIT(0);
+        for (uint k = start(row); k < end; k++) sum += dy(order(k) * p.width.n + column);
+        dtable[here + i] = sum;
+    }
+    PM_ZERO_TAIL(dtable)
+}

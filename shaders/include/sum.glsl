@@ -1,0 +1,50 @@
+// Column sums: what sum.comp and its variant are. The input is `outer` blocks of rows of `width` units; a block is cut into
+// chunks of CHUNK rows, and output row (block, chunk) is the sum of the chunk's rows, added in order. The last row of a block may
+// be shorter than the others: `block` is how many units a block has. runtime/ops/reduce.c calls this once or more often.
+#include "slab.glsl"
+
+// Elements of the very last unit; 0: all four. Only where there is one block.
+layout(constant_id = 1) const uint LAST = 0;
+
+layout(push_constant) uniform Push
+{
+    PM_PUSH_COMMON
+    PM_PUSH_SLAB
+    uint input_slab;    // units of the input that one slab covers; 0: it is bound whole
+    uint block;         // units
+    uint chunk;         // rows
+    pm_divisor width;   // units
+    pm_divisor chunks;  // in a block
+}
+p;
+
+PM_INPUT_UNIT(0, x)
+PM_OUTPUT_UNIT(1, y);
+
+PM_UNIT cut(PM_UNIT v)
+{
+#ifndef PM_RAGGED
+    return vec4(v.x, LAST > 1 ? v.y : 0.0, LAST > 2 ? v.z : 0.0, 0.0);
+#else
+    return v;
+#endif
+}
+
+void main()
+{
+    uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
+    PM_EACH_UNIT(i)
+    {
+        uint row = pm_divide_by(first + i, p.width);
+        uint block = pm_divide_by(row, p.chunks);
+        uint place = (row - block * p.chunks.n) * p.chunk * p.width.n + (first + i - row * p.width.n);
+        uint origin = block * p.block - p.base * p.input_slab;
+        uint end = min(place + p.chunk * p.width.n, p.block);
+        uint whole = LAST > 0 ? p.block - 1 : p.block;
+        PM_UNIT sum = PM_UNIT(0);
+        for (; place < min(end, whole); place += p.width.n) sum += x(origin + place);
+        if (LAST > 0 && place == whole && place < end) sum += cut(x(origin + place));
+        y[here + i] = sum;
+    }
+    PM_ZERO_TAIL(y)
+}

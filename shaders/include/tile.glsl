@@ -1,0 +1,75 @@
+// The register tile that the matrix kernels share. Each invocation computes TILE_ROWS rows of TILE_COLUMNS vec4s: for every
+// four terms of the sum it fetches a few vectors of both operands, and adds four products to each accumulator in turn. No
+// shared memory and no barriers, of which CPU drivers make slow code; every loop over registers is unrolled, or they would
+// become memory. What varies from call to call is a push constant where that is free, so that a driver compiles few variants.
+//
+// Operands are read four neighbours at a time: rows are whole vec4s, and so is the number of terms. Matrices of other sizes
+// are first copied into such rows, with zeros at the end (matmul_pad.comp). That changes no sum: an accumulator starts from
+// +0 and so is never -0, and adding 0 x 0 leaves every other number as it is. Only the output may have rows of any length.
+#ifndef PUMICE_TILE_GLSL
+#define PUMICE_TILE_GLSL
+
+layout(constant_id = 1) const uint TILE_ROWS = 16; // a multiple of 4
+layout(constant_id = 2) const uint TILE_COLUMNS = 4;
+layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output are whole vec4s
+
+vec4 tile[TILE_ROWS][TILE_COLUMNS];
+vec4 tile_a[4];               // of four rows: four terms
+vec4 tile_b[4][TILE_COLUMNS]; // of four terms: the columns
+
+// The output, seen as vec4s and as elements.
+#define PM_TILE_OUTPUT(b)                                                                                              \
+    PM_OUTPUT4(b, out_quads);                                                                                          \
+    PM_OUTPUT(b, out_elements);
+
+// Writes v to the vec4 of that number in a row of `width` elements; uses what PM_TILE_OUTPUT declares.
+#define PM_TILE_STORE(row, quad, width, v)                                                                             \
+    if (WHOLE_QUADS) {                                                                                                 \
+        out_quads[(row) * ((width) / 4) + (quad)] = v;                                                                 \
+    } else {                                                                                                           \
+        [[unroll]] for (uint e = 0; e < 4; e++) {                                                                      \
+            if (4 * (quad) + e < (width)) out_elements[(row) * (width) + 4 * (quad) + e] = (v)[e];                     \
+        }                                                                                                              \
+    }
+
+uint quads(uint elements) { return (elements + 3) / 4; }
+
+void tile_clear()
+{
+    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
+        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) tile[i][j] = vec4(0);
+    }
+}
+
+// tile[row] += the four products of tile_a[row % 4] and tile_b, in order. (No loop: an optimiser of modules that unrolls
+// one forgets which operations must not be contracted.)
+void tile_multiply_add(uint row)
+{
+    vec4 a = tile_a[row % 4];
+    [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+        vec4 sum = tile[row][j];
+        sum = PM_MAD(vec4(a.x), tile_b[0][j], sum);
+        sum = PM_MAD(vec4(a.y), tile_b[1][j], sum);
+        sum = PM_MAD(vec4(a.z), tile_b[2][j], sum);
+        sum = PM_MAD(vec4(a.w), tile_b[3][j], sum);
+        tile[row][j] = sum;
+    }
+}
+
+// The invocations of a workgroup lie 1 << log2_lanes wide, the others below them. Its rows:
+uint tile_group_rows(uint log2_lanes) { return (gl_WorkGroupSize.x >> log2_lanes) * TILE_ROWS; }
+
+// The first row of this invocation's tile.
+uint tile_row(uint log2_lanes)
+{
+    return gl_WorkGroupID.y * tile_group_rows(log2_lanes) + (gl_LocalInvocationID.x >> log2_lanes) * TILE_ROWS;
+}
+
+// Column j of this tile, in vec4s: neighbouring invocations have neighbours.
+uint tile_quad(uint log2_lanes, uint j)
+{
+    uint lane = gl_LocalInvocationID.x & ((1u << log2_lanes) - 1);
+    return ((gl_WorkGroupID.x * TILE_COLUMNS + j) << log2_lanes) + lane;
+}
+
+#endif
