@@ -24,11 +24,11 @@ PM_OUTPUT4(2, y);
 // The byte that element i of the batch is made of.
 uint byte_of(uint i)
 {
-    uint number = pm_divide_by(i, p.image), place = i - number * p.image.n;
+    uint number = pm_quotient(i, p.image), place = i - number * p.image.n;
     uint image = chosen(number);
     if ((image & 0x80000000u) != 0) {
-        uint along = place - pm_divide_by(place, p.row) * p.row.n;
-        uint channel = along - pm_divide_by(along, p.pixel) * p.pixel.n;
+        uint along = place - pm_quotient(place, p.row) * p.row.n;
+        uint channel = along - pm_quotient(along, p.pixel) * p.pixel.n;
         place += p.row.n - p.pixel.n - 2 * (along - channel);
     }
     uint at = (image & 0x7fffffffu) * p.image.n + place;
@@ -38,7 +38,7 @@ uint byte_of(uint i)
 uvec4 bytes_of(uint i)
 {
     if (WORDS) {
-        uint number = pm_divide_by(4 * i, p.image), words = p.image.n >> 2;
+        uint number = pm_quotient(4 * i, p.image), words = p.image.n >> 2;
         uint word = pixels(chosen(number) * words + (i - number * words));
         return uvec4(word, word >> 8, word >> 16, word >> 24) & 0xffu;
     }

@@ -22,7 +22,7 @@ void main()
     uint here = PM_SLAB_HERE;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_divide_by(here + i, p.chunks), chunk = here + i - row * p.chunks.n;
+        uint row = pm_quotient(here + i, p.chunks), chunk = here + i - row * p.chunks.n;
         uint begin = row * p.width + chunk * PM_CATEGORICAL_CHUNK;
         uint end = min(begin + PM_CATEGORICAL_CHUNK, (row + 1) * p.width);
         float maximum = PM_LOWEST, sum = 0.0;

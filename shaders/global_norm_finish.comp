@@ -13,6 +13,8 @@ p;
 PM_INPUT4(0, partial);
 PM_OUTPUT4(1, norm);
 
+const float LOWER = 8.0779356694631609e-28; // 2^-90
+
 #define PM_TREE_TYPE vec4
 #include "tree_sum.glsl"
 
@@ -22,15 +24,15 @@ void main()
     for (uint i = gl_LocalInvocationID.x; i < p.count; i += PM_TREE_LANES) mine += partial(i);
     vec4 sum = pm_tree_sum(mine);
     if (gl_LocalInvocationID.x != 0) return;
-    // What is a range below the greatest one present is brought to its scale; two ranges below, it is beneath rounding.
-    float result = 0.0;
+    // The range below the greatest one present is brought to its scale; two ranges below, it is beneath rounding. Scaled
+    // before it is squared: 2^-180 is no f32, and precision f32 may merge two factors into one.
+    float result;
     if (sum.z > 0.0) {
-        // (2^-90)^2 is no f32: two factors. Squares of the middle range fall to 2^-92 2^-180 = 0 at the least.
-        float scaled = sum.z + (sum.y * 8.0779356694631609e-28) * 8.0779356694631609e-28;
-        result = pm_sqrt(scaled) * 1.2379400392853803e27; // 2^90
+        float below = pm_sqrt(sum.y) * LOWER;
+        result = pm_sqrt(sum.z + below * below) * 1.2379400392853803e27; // 2^90
     } else if (sum.y > 0.0) {
-        float scaled = sum.y + (sum.x * 8.2718061255302767e-25) * 8.2718061255302767e-25; // 2^-80
-        result = pm_sqrt(scaled);
+        float below = pm_sqrt(sum.x) * 8.2718061255302767e-25; // 2^-80
+        result = pm_sqrt(sum.y + below * below);
     } else {
         result = pm_sqrt(sum.x) * 8.2718061255302767e-25;
     }

@@ -15,7 +15,7 @@ static const char *const KINDS[] = {"image-diffusion", "image-classifier", NULL}
 static const char *const DECAYS[] = {"constant", "cosine", "linear", NULL};
 static const char *const SCHEDULES[] = {"linear", "cosine", NULL};
 static const char *const TARGETS[] = {"epsilon", "v", "x0", NULL};
-static const char *const SAMPLERS[] = {"ddim", "ddpm", "ddpm-large", NULL};
+static const char *const SAMPLERS[] = {"ddim", "ddpm", NULL};
 static const char *const SPACINGS[] = {"leading", "linspace", "trailing", "quadratic", NULL};
 
 _Static_assert(sizeof(pm_model_kind) == sizeof(unsigned) && sizeof(pm_lr_decay) == sizeof(unsigned) &&
@@ -25,84 +25,96 @@ _Static_assert(sizeof(pm_model_kind) == sizeof(unsigned) && sizeof(pm_lr_decay) 
 /* A row begins with the member of pm_recipe, which is the path as well. */
 #define ROW(member, of_type) .path = #member, .type = of_type, .at = offsetof(pm_recipe, member)
 #define ROOM(member) .room = sizeof(((pm_recipe *)0)->member)
-#define ENTRIES(member) .room = sizeof(((pm_recipe *)0)->member) / sizeof(((pm_recipe *)0)->member[0])
-#define REST(for_kinds, value, text) .kinds = for_kinds, .fallback = value, .help = text
 
-#define TEXT(member, kinds, value, text) {ROW(member, PM_FIELD_TEXT), ROOM(member), REST(kinds, value, text)}
-#define NAME(member, names, kinds, value, text) \
-    {ROW(member, PM_FIELD_TEXT), ROOM(member), .choices = names, REST(kinds, value, text)}
-#define CHOICE(member, names, kinds, value, text) \
-    {ROW(member, PM_FIELD_CHOICE), .choices = names, REST(kinds, value, text)}
-#define BOOL(member, kinds, value, text) {ROW(member, PM_FIELD_BOOL), REST(kinds, value, text)}
-#define U32(member, from, to, kinds, value, text) \
-    {ROW(member, PM_FIELD_U32), .low = from, .high = to, REST(kinds, value, text)}
-#define U64(member, to, kinds, value, text) {ROW(member, PM_FIELD_U64), .high = to, REST(kinds, value, text)}
-#define FLOAT(member, from, to, kinds, value, text) \
-    {ROW(member, PM_FIELD_FLOAT), .low = from, .high = to, REST(kinds, value, text)}
-#define LIST(member, count, from, to, kinds, value, text)                                             \
-    {ROW(member, PM_FIELD_LIST), ENTRIES(member), .count_at = offsetof(pm_recipe, count), .low = from, \
-     .high = to, REST(kinds, value, text)}
-#define TEXTS(member, kinds, value, text) {ROW(member, PM_FIELD_TEXTS), ENTRIES(member), REST(kinds, value, text)}
+#define TEXT(member) ROW(member, PM_FIELD_TEXT), ROOM(member)
+#define NAME(member, names) TEXT(member), .choices = names
+#define CHOICE(member, names) ROW(member, PM_FIELD_CHOICE), .choices = names
+#define BOOL(member) ROW(member, PM_FIELD_BOOL)
+#define RANGE(from, to) .low = from, .high = to
+#define U32(member, from, to) ROW(member, PM_FIELD_U32), RANGE(from, to)
+#define U64(member) ROW(member, PM_FIELD_U64)
+#define FLOAT(member, from, to) ROW(member, PM_FIELD_FLOAT), RANGE(from, to)
+#define ENTRIES(member) .room = sizeof(((pm_recipe *)0)->member) / sizeof(((pm_recipe *)0)->member[0])
+#define LIST(member, count, from, to) \
+    ROW(member, PM_FIELD_LIST), ENTRIES(member), .count_at = offsetof(pm_recipe, count), RANGE(from, to)
+#define TEXTS(member) ROW(member, PM_FIELD_TEXTS), ENTRIES(member)
+#define FOR(for_kinds, value, text) .kinds = for_kinds, .fallback = value, .help = text
 
 const pm_recipe_field pm_recipe_fields[] = {
-    TEXT(name, BOTH, NULL, "what the recipe is called"),
-    TEXT(description, BOTH, "\"\"", "one line on what it makes"),
-    CHOICE(kind, KINDS, BOTH, NULL, "what is trained"),
+    {TEXT(name), FOR(BOTH, NULL, "what the recipe is called")},
+    {TEXT(description), FOR(BOTH, "\"\"", "one line on what it makes")},
+    {CHOICE(kind, KINDS), FOR(BOTH, NULL, "what is trained")},
 
-    TEXT(data.source, BOTH, "\"fashion-mnist\"", "\"fashion-mnist\", or a directory of pictures or IDX files"),
-    BOOL(data.mirror, BOTH, "false", "mirror pictures left-right at random while training"),
-    U32(data.size, 0, 1024, BOTH, "0", "crop and scale the pictures of a folder to this height and width; 0: leave them"),
-    U32(data.height, 0, 1024, BOTH, "0", "pixels; 0: as the data says"),
-    U32(data.width, 0, 1024, BOTH, "0", "pixels; 0: as the data says"),
-    U32(data.channels, 0, 4, BOTH, "0", "1 for grey, 3 for colour; 0: as the data says"),
-    U32(data.classes, 0, 64, BOTH, "0", "number of classes; 0: as the data says"),
-    TEXTS(data.class_names, BOTH, "[]", "what the classes are called; empty: as the data says"),
+    {TEXT(data.source),
+     FOR(BOTH, "\"fashion-mnist\"", "\"fashion-mnist\", or a directory of pictures or IDX files")},
+    {BOOL(data.mirror), FOR(BOTH, "false", "mirror pictures left-right at random while training")},
+    {U32(data.size, 0, 1024),
+     FOR(BOTH, "0", "crop and scale the pictures of a folder to this height and width; 0: leave them")},
+    {U32(data.height, 0, 1024), FOR(BOTH, "0", "pixels; 0: as the data says")},
+    {U32(data.width, 0, 1024), FOR(BOTH, "0", "pixels; 0: as the data says")},
+    {U32(data.channels, 0, 4), FOR(BOTH, "0", "1 for grey, 3 for colour; 0: as the data says")},
+    {U32(data.classes, 0, 64), FOR(BOTH, "0", "number of classes; 0: as the data says")},
+    {TEXTS(data.class_names), FOR(BOTH, "[]", "what the classes are called; empty: as the data says")},
 
-    U32(unet.base, 2, 1024, IMAGE, NULL, "channels of the first level; even, and a multiple of unet.groups"),
-    LIST(unet.multipliers, unet.levels, 1, 16, IMAGE, NULL,
-         "channels of each level, as multiples of unet.base; each level halves height and width"),
-    U32(unet.blocks, 1, 8, IMAGE, "1", "residual blocks of a level on the way down; the way up has one more"),
-    LIST(unet.attention, unet.n_attention, 1, 1024, IMAGE, "[]",
-         "heights at which blocks end with self-attention; the middle always has it"),
-    U32(unet.heads, 1, 64, IMAGE, "1", "of attention"),
-    U32(unet.groups, 1, 64, IMAGE, "8", "of group normalisation"),
-    FLOAT(unet.dropout, 0, 0.9, IMAGE, "0.0", "probability, inside residual blocks while training"),
+    {U32(unet.base, 2, 1024),
+     FOR(IMAGE, NULL, "channels of the first level; even, and a multiple of unet.groups")},
+    {LIST(unet.multipliers, unet.levels, 1, 16),
+     FOR(IMAGE, NULL,
+         "channels of each level, as multiples of unet.base; each level halves height and width")},
+    {U32(unet.blocks, 1, 8),
+     FOR(IMAGE, "1", "residual blocks of a level on the way down; the way up has one more")},
+    {LIST(unet.attention, unet.n_attention, 1, 1024),
+     FOR(IMAGE, "[]", "heights at which blocks end with self-attention; the middle always has it")},
+    {U32(unet.heads, 1, 64), FOR(IMAGE, "1", "of attention")},
+    {U32(unet.groups, 1, 64), FOR(IMAGE, "8", "of group normalisation")},
+    {FLOAT(unet.dropout, 0, 0.9), FOR(IMAGE, "0.0", "probability, inside residual blocks while training")},
 
-    U32(classifier.base, 1, 256, CLASSIFIER, NULL, "channels of the first stage; the second has twice as many"),
-    U32(classifier.features, 1, 256, CLASSIFIER, "64", "width of the layer before the logits"),
-    FLOAT(classifier.dropout, 0, 0.9, CLASSIFIER, "0.0", "probability, on the features while training"),
+    {U32(classifier.base, 1, 256),
+     FOR(CLASSIFIER, NULL, "channels of the first stage; the second has twice as many")},
+    {U32(classifier.features, 1, 256), FOR(CLASSIFIER, "64", "width of the layer before the logits")},
+    {FLOAT(classifier.dropout, 0, 0.9),
+     FOR(CLASSIFIER, "0.0", "probability, on the features while training")},
 
-    CHOICE(process.schedule, SCHEDULES, IMAGE, "\"cosine\"", "how the noise grows with time"),
-    U32(process.timesteps, 2, 10000, IMAGE, "1000", "T; the linear schedule needs more than 20"),
-    CHOICE(process.target, TARGETS, IMAGE, "\"v\"", "what the network predicts"),
+    {CHOICE(process.schedule, SCHEDULES), FOR(IMAGE, "\"cosine\"", "how the noise grows with time")},
+    {U32(process.timesteps, 2, 10000), FOR(IMAGE, "1000", "T; the linear schedule needs more than 20")},
+    {CHOICE(process.target, TARGETS), FOR(IMAGE, "\"v\"", "what the network predicts")},
+    {BOOL(process.large_variance),
+     FOR(IMAGE, "false", "DDPM sampler: variance beta and not that of the posterior")},
 
-    U32(training.batch, 1, 4096, BOTH, NULL, "pictures in a step"),
-    U32(training.steps, 1, 10000000, BOTH, NULL, "of the whole training"),
-    FLOAT(training.learning_rate, 0, 1, BOTH, NULL, "at its highest"),
-    U32(training.warmup, 0, 1000000, BOTH, "0", "steps over which the learning rate rises from 0"),
-    CHOICE(training.decay, DECAYS, BOTH, "\"constant\"", "how the learning rate falls, to 0 at the last step"),
-    FLOAT(training.beta1, 0, 0.9999, BOTH, "0.9", "AdamW: decay of the mean of gradients"),
-    FLOAT(training.beta2, 0, 0.999999, BOTH, "0.999", "AdamW: decay of the mean of their squares"),
-    FLOAT(training.eps, 1e-12, 1, BOTH, "1e-8", "AdamW: added to the root of that mean"),
-    FLOAT(training.weight_decay, 0, 1, BOTH, "0.0", "AdamW: of matrices and kernels, times the learning rate"),
-    FLOAT(training.clip_norm, 0, 1e6, BOTH, "1.0", "largest norm of the whole gradient; 0: any"),
-    FLOAT(training.ema, 0, 0.999999, BOTH, "0.0", "decay of the average of the weights; 0: no average"),
-    BOOL(training.ema_warmup, BOTH, "true", "let that decay start low, as (1 + step) / (10 + step)"),
-    FLOAT(training.label_dropout, 0, 1, IMAGE, "0.15", "probability of the null class, which guidance needs"),
-    U64(training.seed, 18446744073709551615.0, BOTH, "0", "of all that is random"),
-    U32(training.save_every, 0, 10000000, BOTH, "0", "steps between checkpoints; 0: only at the end"),
-    U32(training.sample_every, 0, 10000000, IMAGE, "0", "steps between sheets of samples; 0: only at the end"),
+    {U32(training.batch, 1, 4096), FOR(BOTH, NULL, "pictures in a step")},
+    {U32(training.steps, 1, 10000000), FOR(BOTH, NULL, "of the whole training")},
+    {FLOAT(training.learning_rate, 1e-9, 1), FOR(BOTH, NULL, "at its highest")},
+    {U32(training.warmup, 0, 1000000), FOR(BOTH, "0", "steps over which the learning rate rises from 0")},
+    {CHOICE(training.decay, DECAYS),
+     FOR(BOTH, "\"constant\"", "how the learning rate falls, to 0 at the last step")},
+    {FLOAT(training.beta1, 0, 0.9999), FOR(BOTH, "0.9", "AdamW: decay of the mean of gradients")},
+    {FLOAT(training.beta2, 0, 0.999999), FOR(BOTH, "0.999", "AdamW: decay of the mean of their squares")},
+    {FLOAT(training.eps, 1e-12, 1), FOR(BOTH, "1e-8", "AdamW: added to the root of that mean")},
+    {FLOAT(training.weight_decay, 0, 1),
+     FOR(BOTH, "0.0", "AdamW: of matrices and kernels, times the learning rate")},
+    {FLOAT(training.clip_norm, 0, 1e6), FOR(BOTH, "1.0", "largest norm of the whole gradient; 0: any")},
+    {FLOAT(training.ema, 0, 0.999999),
+     FOR(BOTH, "0.0", "decay of the average of the weights; 0: no average")},
+    {BOOL(training.ema_warmup), FOR(BOTH, "true", "let that decay start low, as (1 + step) / (10 + step)")},
+    {FLOAT(training.label_dropout, 0, 1),
+     FOR(IMAGE, "0.15", "probability of the null class, which guidance needs")},
+    {U64(training.seed), FOR(BOTH, "0", "of all that is random")},
+    {U32(training.save_every, 0, 10000000), FOR(BOTH, "0", "steps between checkpoints; 0: only at the end")},
+    {U32(training.sample_every, 0, 10000000),
+     FOR(IMAGE, "0", "steps between sheets of samples; 0: only at the end")},
 
-    NAME(sampling.sampler, SAMPLERS, IMAGE, "\"ddim\"", "unless the command says otherwise"),
-    NAME(sampling.spacing, SPACINGS, IMAGE, "\"trailing\"", "which timesteps it visits"),
-    U32(sampling.steps, 1, 10000, IMAGE, "50", "at most process.timesteps"),
-    FLOAT(sampling.eta, 0, 1, IMAGE, "0.0", "of DDIM: 0 is deterministic, 1 as random as DDPM"),
-    FLOAT(sampling.guidance, 0, 100, IMAGE, "2.0", "weight of the class: 1 is the model alone, more is clearer and less varied"),
+    {NAME(sampling.sampler, SAMPLERS), FOR(IMAGE, "\"ddim\"", "unless the command says otherwise")},
+    {NAME(sampling.spacing, SPACINGS), FOR(IMAGE, "\"trailing\"", "which timesteps it visits")},
+    {U32(sampling.steps, 1, 10000), FOR(IMAGE, "50", "at most process.timesteps")},
+    {FLOAT(sampling.eta, 0, 1), FOR(IMAGE, "0.0", "of DDIM: 0 is deterministic, 1 as random as DDPM")},
+    {FLOAT(sampling.guidance, 0, 100),
+     FOR(IMAGE, "2.0", "weight of the class: 1 is the model alone, more is clearer and less varied")},
 };
 
 const size_t pm_recipe_field_count = sizeof pm_recipe_fields / sizeof pm_recipe_fields[0];
 
-/* ---- Finding a field ------------------------------------------------------------------------------------------ */
+/* ---- Finding a field
+ * ------------------------------------------------------------------------------------------ */
 
 bool pm_field_applies(const pm_recipe_field *field, pm_model_kind kind)
 {
@@ -169,7 +181,8 @@ const char *pm_field_nearest(const char *path, pm_model_kind kind, char *buffer,
     return buffer;
 }
 
-/* ---- What a field takes --------------------------------------------------------------------------------------- */
+/* ---- What a field takes
+ * --------------------------------------------------------------------------------------- */
 
 static void append(char *buffer, size_t size, const char *text)
 {
@@ -213,8 +226,9 @@ void pm_field_wants(const pm_recipe_field *field, char *buffer, size_t size)
                        field->fallback ? "" : "at least one and ", field->room, field->low, field->high);
         break;
     case PM_FIELD_TEXTS:
-        (void)snprintf(buffer, size, "a list of at most %u texts of 1 to %zu bytes without control characters",
-                       field->room, sizeof((pm_recipe *)0)->data.class_names[0] - 1);
+        (void)snprintf(buffer, size,
+                       "a list of at most %u texts of 1 to %zu bytes without control characters", field->room,
+                       sizeof((pm_recipe *)0)->data.class_names[0] - 1);
         break;
     case PM_FIELD_CHOICE:
         break; /* it has choices */
@@ -228,16 +242,20 @@ void pm_recipe_describe(void (*line)(void *user, const char *text), void *user)
         char wants[160], value[96] = "required", text[400];
         pm_field_wants(field, wants, sizeof wants);
         if (field->fallback) (void)snprintf(value, sizeof value, "default %s", field->fallback);
-        const char *only = field->kinds == BOTH ? "" : field->kinds == IMAGE ? "; only for image-diffusion"
-                                                                              : "; only for image-classifier";
-        (void)snprintf(text, sizeof text, "%-24s %s (%s; %s%s)", field->path, field->help, wants, value, only);
+        const char *only = field->kinds == BOTH    ? ""
+                           : field->kinds == IMAGE ? "; only for image-diffusion"
+                                                   : "; only for image-classifier";
+        (void)snprintf(text, sizeof text, "%-24s %s (%s; %s%s)", field->path, field->help, wants, value,
+                       only);
         line(user, text);
     }
 }
 
-/* ---- From JSON ------------------------------------------------------------------------------------------------ */
+/* ---- From JSON
+ * ------------------------------------------------------------------------------------------------ */
 
-/* Control characters are refused: texts of a model file are shown on terminals. (UTF-8 was checked by the parser.) */
+/* Control characters are refused: texts of a model file are shown on terminals. (UTF-8 was checked by the
+ * parser.) */
 static bool decode_text(const json_t *value, char *out, size_t room)
 {
     const char *text = json_string_value(value);
@@ -313,7 +331,8 @@ static bool decode_texts(const pm_recipe_field *field, const json_t *value, pm_r
     char *out = (char *)recipe + field->at;
     memset(out, 0, field->room * length);
     for (size_t i = 0; i < n; i++) {
-        if (!decode_text(json_array_get(value, i), out + i * length, length) || !out[i * length]) return false;
+        if (!decode_text(json_array_get(value, i), out + i * length, length) || !out[i * length])
+            return false;
     }
     return true;
 }
@@ -324,7 +343,8 @@ bool pm_field_decode(const pm_recipe_field *field, const json_t *value, pm_recip
     unsigned index;
     switch (field->type) {
     case PM_FIELD_TEXT:
-        return (!field->choices || find_choice(field->choices, value, &index)) && decode_text(value, at, field->room);
+        return (!field->choices || find_choice(field->choices, value, &index)) &&
+               decode_text(value, at, field->room);
     case PM_FIELD_CHOICE:
         if (!find_choice(field->choices, value, &index)) return false;
         memcpy(at, &index, sizeof index);
@@ -346,7 +366,8 @@ bool pm_field_decode(const pm_recipe_field *field, const json_t *value, pm_recip
     return false;
 }
 
-/* ---- To JSON -------------------------------------------------------------------------------------------------- */
+/* ---- To JSON
+ * -------------------------------------------------------------------------------------------------- */
 
 /* The shortest decimal that reads as the same float, so that 0.1f is written as 0.1. */
 static json_t *encode_float(float value)

@@ -1,5 +1,5 @@
-/* The keys of a recipe, as one table: reading, `--set`, writing and the list of keys all follow from it. To add a key, add
- * a member to pm_recipe and a row to the table. */
+/* The keys of a recipe, as one table: reading, `--set`, writing and the list of keys all follow from it. To
+ * add a key, add a member to pm_recipe and a row to the table. */
 #ifndef PM_RECIPES_RECIPE_FIELDS_H
 #define PM_RECIPES_RECIPE_FIELDS_H
 
@@ -39,19 +39,19 @@ bool pm_field_applies(const pm_recipe_field *field, pm_model_kind kind);
 /* The field with this path, or NULL. */
 const pm_recipe_field *pm_field_find(const char *path);
 
-/* The path of a field or section for this kind of model that `path` comes nearest to by edit distance; a key that was put
- * into a wrong section is known by its last part. */
+/* The path of a field or section for this kind of model that `path` comes nearest to by edit distance; a key
+ * that was put into a wrong section is known by its last part. */
 const char *pm_field_nearest(const char *path, pm_model_kind kind, char *buffer, size_t size);
 
-/* Smallest number of insertions, deletions and replacements of a byte that make `b` of `a`; only their first 63 bytes
- * count. */
+/* Smallest number of insertions, deletions and replacements of a byte that make `b` of `a`; only their first
+ * 63 bytes count. */
 uint32_t pm_edit_distance(const char *a, const char *b);
 
 /* What the field takes, such as "a whole number from 1 to 4096". */
 void pm_field_wants(const pm_recipe_field *field, char *buffer, size_t size);
 
-/* Stores a value: false when it is of the wrong type or out of range, and then the recipe may be half changed in this
- * field. */
+/* Stores a value: false when it is of the wrong type or out of range, and then the recipe may be half changed
+ * in this field. */
 bool pm_field_decode(const pm_recipe_field *field, const json_t *value, pm_recipe *recipe);
 
 /* The value as JSON, which the caller releases; NULL when memory ran out. */

@@ -39,7 +39,11 @@
     X(norm)                                                                                                            \
     X(norm_sums)                                                                                                       \
     X(norm_params)                                                                                                     \
-    X(norm_backward)
+    X(norm_backward)                                                                                                   \
+    X(softmax)                                                                                                         \
+    X(softmax_backward)                                                                                                \
+    X(attention)                                                                                                       \
+    X(attention_backward)
 
 #define PM_DECLARE_OPERATOR(name) extern const pm_op pm_op_##name;
 PM_OPERATORS(PM_DECLARE_OPERATOR)

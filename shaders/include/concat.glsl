@@ -29,11 +29,11 @@ void main()
     uint a_units = rows * p.a_width.n, b_width = p.width - p.a_width.n;
 
     for (uint i = from + gl_LocalInvocationID.x; i < min(to, a_units); i += gl_WorkGroupSize.x) {
-        uint row = pm_divide_by(i, p.a_width);
+        uint row = pm_quotient(i, p.a_width);
         y[(row_here + row) * p.width + p.begin + (i - row * p.a_width.n)] = a(row_here * p.a_width.n + i);
     }
     for (uint i = max(from, a_units) - a_units + gl_LocalInvocationID.x; a_units + i < to; i += gl_WorkGroupSize.x) {
-        uint row = pm_divide_by(i, p.b_width);
+        uint row = pm_quotient(i, p.b_width);
         uint column = i - row * b_width;
         uint place = column < p.begin ? column : column + p.a_width.n;
         y[(row_here + row) * p.width + place] = HAS_B ? b(row_here * b_width + i) : PM_UNIT(0);

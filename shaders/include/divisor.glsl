@@ -7,7 +7,7 @@ struct pm_divisor {
     uint n, multiplier, shift;
 };
 
-uint pm_divide_by(uint x, pm_divisor d)
+uint pm_quotient(uint x, pm_divisor d)
 {
     uint high, low;
     umulExtended(2 * x, d.multiplier, high, low);

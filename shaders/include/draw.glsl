@@ -20,12 +20,12 @@ vec4 pm_draw_block(uint sample_index, uint block, uint stream)
 vec4 pm_draw_quad(uint i, pm_divisor sample_length, uint stream, bool aligned)
 {
     if (aligned) {
-        uint sample_index = pm_divide_by(4 * i, sample_length);
+        uint sample_index = pm_quotient(4 * i, sample_length);
         return pm_draw_block(sample_index, i - sample_index * (sample_length.n >> 2), stream);
     }
     vec4 v;
     [[unroll]] for (uint k = 0; k < 4; k++) {
-        uint sample_index = pm_divide_by(4 * i + k, sample_length);
+        uint sample_index = pm_quotient(4 * i + k, sample_length);
         uint element = 4 * i + k - sample_index * sample_length.n;
         vec4 drawn = pm_draw_block(sample_index, element >> 2, stream);
         uint part = element & 3;

@@ -19,7 +19,7 @@ void main()
     uint here = PM_SLAB_HERE;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_divide_by(here + i, p.width);
+        uint row = pm_quotient(here + i, p.width);
         uint wanted = index(row);
         PM_UNIT v = table(min(wanted, p.rows - 1) * p.width.n + (here + i - row * p.width.n));
         y[here + i] = wanted < p.rows ? v : PM_UNIT(0);

@@ -20,7 +20,7 @@ void main()
     uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_divide_by(first + i, p.width);
+        uint row = pm_quotient(first + i, p.width);
         uint column = first + i - row * p.width.n, end = start(row + 1);
         PM_UNIT sum = PM_UNIT(0);
         for (uint k = start(row); k < end; k++) sum += dy(order(k) * p.width.n + column);

@@ -35,8 +35,8 @@ void main()
     uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_divide_by(first + i, p.width);
-        uint block = pm_divide_by(row, p.chunks);
+        uint row = pm_quotient(first + i, p.width);
+        uint block = pm_quotient(row, p.chunks);
         uint place = (row - block * p.chunks.n) * p.chunk * p.width.n + (first + i - row * p.width.n);
         uint origin = block * p.block - p.base * p.input_slab;
         uint end = min(place + p.chunk * p.width.n, p.block);

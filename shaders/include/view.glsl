@@ -14,17 +14,24 @@ layout(constant_id = 1) const uint VIEW_RANK = 5;
     uint stride[5];        /* of the input along the output's axes */                                                  \
     pm_divisor extent[4]; /* of the output's axes but the first */
 
-// A macro, since it reads the push constants: sets `place` to where the binding has the unit that output unit i (in the whole
-// output) is made of.
+// Takes the last axis off the unit number `rest`, where the view has such an axis.
+#define PM_VIEW_AXIS(place, rest, axis)                                                                                \
+    if (VIEW_RANK > axis) {                                                                                            \
+        uint outer = pm_quotient(rest, p.extent[axis - 1]);                                                            \
+        place += (rest - outer * p.extent[axis - 1].n) * p.stride[axis];                                               \
+        rest = outer;                                                                                                  \
+    }
+
+// Sets `place` to where the binding has the unit that output unit i (in the whole output) is made of. Macros, since they
+// read the push constants.
 #define PM_VIEW_PLACE(place, i)                                                                                        \
     uint place = p.first - p.base * p.input_slab;                                                                      \
     {                                                                                                                  \
         uint rest = i;                                                                                                 \
-        [[unroll]] for (uint axis = VIEW_RANK - 1; axis > 0; axis--) {                                                 \
-            uint outer = pm_divide_by(rest, p.extent[axis - 1]);                                                        \
-            place += (rest - outer * p.extent[axis - 1].n) * p.stride[axis];                                           \
-            rest = outer;                                                                                              \
-        }                                                                                                              \
+        PM_VIEW_AXIS(place, rest, 4)                                                                                   \
+        PM_VIEW_AXIS(place, rest, 3)                                                                                   \
+        PM_VIEW_AXIS(place, rest, 2)                                                                                   \
+        PM_VIEW_AXIS(place, rest, 1)                                                                                   \
         place += rest * p.stride[0];                                                                                   \
     }
 
