@@ -19,12 +19,13 @@ PM_OUTPUT(1, partial); // [rows, chunks, 2]
 
 void main()
 {
-    uint here = PM_SLAB_HERE;
+    uint here = PM_SLAB_HERE, width = p.width;
+    pm_divisor chunks = p.chunks;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_quotient(here + i, p.chunks), chunk = here + i - row * p.chunks.n;
-        uint begin = row * p.width + chunk * PM_CATEGORICAL_CHUNK;
-        uint end = min(begin + PM_CATEGORICAL_CHUNK, (row + 1) * p.width);
+        uint row = pm_quotient(here + i, chunks), chunk = here + i - row * chunks.n;
+        uint begin = row * width + chunk * PM_CATEGORICAL_CHUNK;
+        uint end = min(begin + PM_CATEGORICAL_CHUNK, (row + 1) * width);
         float maximum = PM_LOWEST, sum = 0.0;
         for (uint k = begin; k < end; k++) maximum = max(maximum, logits(k));
         for (uint k = begin; k < end; k++) sum += pm_weight(logits(k), maximum);

@@ -1,12 +1,15 @@
 // Copies matrices [count, rows_in, width_in] into rows of whole vec4s [count, rows_out, 4 quads_out], with zeros where there is
 // nothing to copy: the form in which the tiled kernels read their operands.
-#version 460
+#version 450
 #include "pumice.glsl"
-#include "divisor.glsl"
+#include "slab.glsl"
+
+layout(constant_id = 1) const bool PAD_ROWS = false; // rows_in != rows_out; else x is bound from the first row of a piece on
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
-    uint count; // vec4s of the output
+    PM_PUSH_SLAB
+    uint slab_rows;
     pm_divisor quads_out, rows_out;
     uint rows_in, width_in;
 } p;
@@ -14,24 +17,25 @@ layout(push_constant) uniform Push {
 PM_INPUT(0, x)
 PM_OUTPUT4(1, y);
 
-const uint QUADS_PER_LANE = 4; // as in runtime/ops/matmul.c
-
 void main()
 {
-    uint first = (p.base + gl_WorkGroupID.x) * (QUADS_PER_LANE * gl_WorkGroupSize.x) + gl_LocalInvocationID.x;
-    for (uint turn = 0; turn < QUADS_PER_LANE; turn++) {
-        uint i = first + turn * gl_WorkGroupSize.x;
-        if (i < p.count) {
-            uint row = pm_quotient(i, p.quads_out), quad = i - row * p.quads_out.n;
-            uint matrix = pm_quotient(row, p.rows_out), row_in = row - matrix * p.rows_out.n;
-            uint from = (matrix * p.rows_in + row_in) * p.width_in + 4 * quad;
-            vec4 v;
-            [[unroll]] for (uint e = 0; e < 4; e++) {
-                bool inside = row_in < p.rows_in && 4 * quad + e < p.width_in;
-                float element = x(inside ? from + e : 0);
-                v[e] = inside ? element : 0.0;
-            }
-            y[i] = v;
+    pm_divisor quads_out = p.quads_out, rows_out = p.rows_out;
+    PM_EACH_UNIT(i) {
+        uint row = pm_quotient(i, quads_out), quad = i - row * quads_out.n;
+        uint from = gl_WorkGroupID.y * p.slab_rows + row;
+        bool exists = true;
+        if (PAD_ROWS) {
+            uint row_of_all = p.base * p.slab_rows + from;
+            uint matrix = pm_quotient(row_of_all, rows_out), row_in = row_of_all - matrix * rows_out.n;
+            exists = row_in < p.rows_in;
+            from = matrix * p.rows_in + row_in;
         }
+        vec4 v;
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            bool inside = exists && 4 * quad + e < p.width_in;
+            float element = x(inside ? from * p.width_in + 4 * quad + e : 0);
+            v[e] = inside ? element : 0.0;
+        }
+        y[PM_SLAB_HERE + i] = v;
     }
 }

@@ -31,9 +31,11 @@ vec4 pm_draw(uvec4 bits)
 
 void main()
 {
+    pm_divisor sample_length = p.sample_length;
+    uint first = p.base * PM_QUADS_PER_GROUP;
     PM_EACH_QUAD(i, p.count)
     {
-        vec4 v = pm_draw_quad(p.base * PM_QUADS_PER_GROUP + i, p.sample_length, p.stream, ALIGNED);
+        vec4 v = pm_draw_quad(first + i, sample_length, p.stream, ALIGNED);
         y[i] = PM_KEEP(v, i, p.count);
     }
 }

@@ -1,11 +1,6 @@
 /* The Gaussian process without a device: schedules by their checksums; samplers by the moments that they give
- * data of a known law, which follow from the coefficients alone.
- *
- * Data N(m, v) has an exact denoiser that is affine in x: E[x0 | x_t] = m + a v / (a^2 v + s^2) (x_t - a m).
- * A sampler's step is affine as well, so that mean and variance of the samples can be carried from step to
- * step, and the result compared with the figures of another implementation, to every digit that those have.
- */
-#include "processes/gaussian.h"
+ * data of a known law, which follow from the coefficients alone (gaussian_exact.h). */
+#include "gaussian_exact.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -170,54 +165,6 @@ static void test_names(void **state)
 
 /* ---- Moments ------------------------------------------------------------------------------------------- */
 
-typedef struct moments {
-    double mean, std;
-} moments;
-
-/* What the exact network predicts at timestep t for data N(m, v): p + q x. */
-static void exact_network(const pm_gaussian *process, int32_t t, double m, double v, double *p, double *q)
-{
-    double a = sqrt(process->alpha_bar[t]), s2 = 1 - process->alpha_bar[t], s = sqrt(s2);
-    double slope = a * v / (a * a * v + s2), offset = m - slope * a * m; /* E[x0 | x] = offset + slope x */
-    *p = offset;
-    *q = slope;
-    switch (process->config.target) {
-    case PM_TARGET_X0:
-        break;
-    case PM_TARGET_EPSILON: /* (x - a x0) / s */
-        *p = -a * offset / s;
-        *q = (1 - a * slope) / s;
-        break;
-    case PM_TARGET_V: /* (a x - x0) / s */
-        *p = -offset / s;
-        *q = (a - slope) / s;
-        break;
-    }
-}
-
-/* Mean and standard deviation of what a sampler makes of N(0,1) noise, for data N(m, v). */
-static moments propagate(const pm_gaussian *process, const pm_sampler *sampler, double m, double v)
-{
-    static uint32_t timesteps[T];
-    double mean = 0, variance = 1;
-    assert_int_equal(pm_gaussian_timesteps(process, sampler->spacing, sampler->steps, timesteps, NULL),
-                     PM_OK);
-    for (uint32_t i = 0; i < sampler->steps; i++) {
-        double c[PM_STEP_COLUMNS], p, q;
-        int32_t t = (int32_t)timesteps[i];
-        int32_t s = i + 1 < sampler->steps ? (int32_t)timesteps[i + 1] : PM_GAUSSIAN_DATA;
-        assert_int_equal(pm_gaussian_step(process, sampler, t, s, c, NULL), PM_OK);
-        exact_network(process, t, m, v, &p, &q);
-        double x0_p = c[PM_STEP_X0_PRED] * p, x0_q = c[PM_STEP_X0_X] + c[PM_STEP_X0_PRED] * q;
-        double e_p = c[PM_STEP_NOISE_X0] * x0_p, e_q = c[PM_STEP_NOISE_X] + c[PM_STEP_NOISE_X0] * x0_q;
-        double next_p = c[PM_STEP_OUT_X0] * x0_p + c[PM_STEP_OUT_NOISE] * e_p;
-        double next_q = c[PM_STEP_OUT_X0] * x0_q + c[PM_STEP_OUT_NOISE] * e_q + c[PM_STEP_OUT_X];
-        mean = next_p + next_q * mean;
-        variance = next_q * next_q * variance + c[PM_STEP_OUT_Z] * c[PM_STEP_OUT_Z];
-    }
-    return (moments){mean, sqrt(variance)};
-}
-
 static const pm_sampler samplers[] = {
     {.method = PM_METHOD_DDPM_SMALL}, {.method = PM_METHOD_DDPM_LARGE}, {.method = PM_METHOD_DDIM}};
 
@@ -226,7 +173,7 @@ static moments moments_of(pm_schedule schedule, size_t sampler, uint32_t steps, 
     pm_gaussian *process = make(schedule, T, target);
     pm_sampler s = samplers[sampler];
     s.steps = steps;
-    moments result = propagate(process, &s, m, 0.25);
+    moments result = propagate(process, &s, m, 0.25, (moments){0, 1});
     pm_gaussian_destroy(process);
     return result;
 }

@@ -55,7 +55,7 @@ static size_t make_png(uint8_t *out, uint32_t width, uint32_t height, uint8_t de
 }
 
 typedef struct jpeg {
-    uint8_t bytes[300];
+    uint8_t bytes[600];
     size_t size, huffman, scan; /* where the first Huffman table and the scan begin */
 } jpeg;
 
@@ -375,6 +375,15 @@ static void test_malformed_jpeg(void **state)
         expect_failure(pm_image_from_bytes(damaged.bytes, damaged.size, 0, "file", &read, &error),
                        PM_BAD_FILE, &error, cases[i].message);
     }
+    /* A table of 257 symbols, all of them there, for which the decoder's own table has no room. */
+    pm_error error = {0};
+    jpeg crowded = {.bytes = {0xff, 0xd8}, .size = 2};
+    uint8_t table[17 + 257] = {[15] = 2, [16] = 255};
+    add_segment(&crowded, 0xc4, table, sizeof table);
+    memcpy(crowded.bytes + crowded.size, file.bytes + 2, file.size - 2);
+    crowded.size += file.size - 2;
+    expect_failure(pm_image_from_bytes(crowded.bytes, crowded.size, 0, "file", &read, &error), PM_BAD_FILE,
+                   &error, "too many symbols");
     for (size_t cut = 0; cut < file.size; cut++) {
         pm_error error = {0};
         assert_int_equal(pm_image_from_bytes(file.bytes, cut, 0, "file", &read, &error), PM_BAD_FILE);

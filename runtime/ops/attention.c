@@ -131,17 +131,18 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
     return d;
 }
 
-/* Bytes of one sample: the split axis is the samples'. */
-static uint32_t stride_of(const attention_geometry *g, uint32_t length, uint32_t width)
+/* Bytes of one sample in q, k, v and their like: the split axis is the samples'. What has one number a query
+ * is bound whole. */
+static uint32_t stride_of(const attention_geometry *g, uint32_t length)
 {
-    uint64_t bytes = (uint64_t)length * width * 4;
+    uint64_t bytes = (uint64_t)length * g->width * 4;
     return g->samples > 1 && bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
 }
 
 static void bind_rows(pm_dispatch *d, const attention_kernel *kernel, pm_tensor tensor, uint32_t length)
 {
     const attention_geometry *g = kernel->geometry;
-    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, stride_of(g, length, g->width));
+    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, stride_of(g, length));
 }
 
 static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
@@ -160,15 +161,14 @@ static void lower_attention(pm_lowering *lowering, const pm_node *node)
     bind_rows(d, &kernel, node->in[Q], g.queries);
     bind_rows(d, &kernel, node->in[K], g.keys);
     bind_rows(d, &kernel, node->in[V], g.keys);
-    pm_bind_update(d, node->out[0], stride_of(&g, g.queries, g.width));
-    pm_bind_out(d, node->out[1], stride_of(&g, g.queries, g.heads));
+    pm_bind_update(d, node->out[0], stride_of(&g, g.queries));
+    pm_bind_out(d, node->out[1], 0);
     end(d, &kernel, 2);
 }
 
 static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
 {
     attention_geometry g = geometry_of(lowering->graph, node);
-    uint32_t row_stride = stride_of(&g, g.queries, g.heads);
     pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
 
     attention_kernel kernel = kernel_for(lowering, &g, g.queries);
@@ -178,9 +178,9 @@ static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
     bind_rows(d, &kernel, node->in[V], g.keys);
     bind_rows(d, &kernel, node->in[OUT], g.queries);
     bind_rows(d, &kernel, node->in[DOUT], g.queries);
-    pm_bind_in(d, node->in[LOG_SUMS], 1, row_stride);
-    pm_bind_update(d, node->out[Q], stride_of(&g, g.queries, g.width));
-    pm_bind_out(d, deltas, row_stride);
+    pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
+    pm_bind_update(d, node->out[Q], stride_of(&g, g.queries));
+    pm_bind_out(d, deltas, 0);
     end(d, &kernel, 3);
 
     kernel = kernel_for(lowering, &g, g.keys);
@@ -189,10 +189,10 @@ static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
     bind_rows(d, &kernel, node->in[K], g.keys);
     bind_rows(d, &kernel, node->in[V], g.keys);
     bind_rows(d, &kernel, node->in[DOUT], g.queries);
-    pm_bind_in(d, node->in[LOG_SUMS], 1, row_stride);
-    pm_bind_in(d, deltas, 1, row_stride);
-    pm_bind_update(d, node->out[K], stride_of(&g, g.keys, g.width));
-    pm_bind_update(d, node->out[V], stride_of(&g, g.keys, g.width));
+    pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
+    pm_bind_in(d, deltas, 1, 0);
+    pm_bind_update(d, node->out[K], stride_of(&g, g.keys));
+    pm_bind_update(d, node->out[V], stride_of(&g, g.keys));
     end(d, &kernel, 4);
 }
 

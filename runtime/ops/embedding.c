@@ -82,7 +82,7 @@ static const pm_case cases_embedding[] = {
     {.name = "odd width", .build = case_embedding, .p = {7, 5, 3, 9, 7}, .linear = true},
     {.name = "indices beyond the table", .build = case_embedding, .p = {6, 8, 2, 11, 9}, .linear = true},
     {.name = "most rows unused", .build = case_embedding, .p = {300, 4, 5, 3, 300}, .linear = true},
-    {.name = "one row, several workgroups", .build = case_embedding, .p = {1, 12, 30, 30, 1}, .linear = true},
+    {.name = "one row, several workgroups", .build = case_embedding, .p = {1, 20, 30, 30, 1}, .linear = true},
 };
 
 const pm_op pm_op_embedding = {
@@ -151,10 +151,28 @@ static void reference_embedding_backward(const pm_reference *ref)
     }
 }
 
-/* Its cases are those of embedding. */
+/* p: rows of the table, count and width of the gradient's rows, and below what indices are drawn. */
+static pm_tensor case_embedding_backward(pm_graph *graph, const uint32_t *p)
+{
+    rows_attr attr = {p[0]};
+    pm_tensor dy = pm_case_leaf(graph, "dy", PM_SHAPE(p[1], p[2]), 1.0f);
+    pm_tensor in[] = {dy, pm_case_indices(graph, "index", PM_SHAPE(p[1]), p[3])};
+    return pm_emit(graph, &pm_op_embedding_backward, in, 2, &attr, sizeof attr, NULL);
+}
+
+static const pm_case cases_embedding_backward[] = {
+    {.name = "bytes", .build = case_embedding_backward, .p = {257, 600, 64, 257}, .no_gradient = true},
+    {.name = "large table, odd width",
+     .build = case_embedding_backward,
+     .p = {3001, 150, 7, 3100},
+     .no_gradient = true},
+};
+
+/* The cases of embedding are cases of it, too. */
 const pm_op pm_op_embedding_backward = {
     .name = "embedding_backward",
     .shape = shape_embedding_backward,
     .lower = lower_embedding_backward,
     .reference = reference_embedding_backward,
+    PM_CASES(cases_embedding_backward),
 };

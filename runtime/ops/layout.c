@@ -202,8 +202,9 @@ static const pm_case cases_slice[] = {
     {.name = "channels, odd", .build = case_slice, .p = {3, 5, 7, 2, 2, 5}, .linear = true},
     {.name = "middle axis", .build = case_slice, .p = {2, 7, 8, 1, 1, 6}, .linear = true},
     {.name = "first axis", .build = case_slice, .p = {5, 3, 3, 0, 4, 5}, .linear = true},
-    {.name = "several workgroups", .build = case_slice, .p = {70, 10, 4, 1, 3, 9}, .linear = true},
-    {.name = "integers", .build = case_slice_integers, .p = {150, 9, 1, 1, 9}, .no_gradient = true},
+    {.name = "odd, several workgroups", .build = case_slice, .p = {30, 10, 9, 1, 3, 9}, .linear = true},
+    {.name = "several workgroups", .build = case_slice, .p = {70, 30, 16, 2, 4, 16}, .no_gradient = true},
+    {.name = "integers", .build = case_slice_integers, .p = {350, 9, 1, 1, 9}, .no_gradient = true},
 };
 
 const pm_op pm_op_slice = {
@@ -296,7 +297,8 @@ static const pm_case cases_transpose[] = {
     {.name = "inner run odd", .build = case_transpose, .p = {2, 3, 5, 3, 213}, .linear = true},
     {.name = "last two axes", .build = case_transpose, .p = {3, 1, 8, 12, 132}, .linear = true},
     {.name = "reversed", .build = case_transpose, .p = {2, 3, 4, 5, 3210}, .linear = true},
-    {.name = "several workgroups", .build = case_transpose, .p = {3, 25, 2, 16, 1023}, .linear = true},
+    {.name = "several workgroups", .build = case_transpose, .p = {7, 125, 5, 8, 1023}, .no_gradient = true},
+    {.name = "odd, several workgroups", .build = case_transpose, .p = {2, 30, 4, 9, 2103}, .linear = true},
     {.name = "integers", .build = case_transpose, .p = {1, 1, 33, 41, 132, 1}, .no_gradient = true},
 };
 
@@ -417,8 +419,13 @@ static const pm_case cases_concat[] = {
     {.name = "channels, odd", .build = case_concat, .p = {3, 3, 3, 2, 5}, .linear = true},
     {.name = "first axis", .build = case_concat, .p = {3, 3, 3, 0, 2}, .linear = true},
     {.name = "middle axis", .build = case_concat, .p = {4, 3, 8, 1, 1}, .linear = true},
-    {.name = "several workgroups", .build = case_concat, .p = {13, 10, 12, 2, 4}, .linear = true},
-    {.name = "integers", .build = case_concat, .p = {70, 5, 1, 1, 2, 1}, .no_gradient = true},
+    {.name = "several workgroups", .build = case_concat, .p = {53, 20, 32, 2, 16}, .no_gradient = true},
+    {.name = "odd, several workgroups", .build = case_concat, .p = {20, 11, 7, 2, 4}, .linear = true},
+    {.name = "whole tensors, several workgroups",
+     .build = case_concat,
+     .p = {90, 20, 4, 0, 80},
+     .no_gradient = true},
+    {.name = "integers", .build = case_concat, .p = {70, 15, 4, 1, 2, 1}, .no_gradient = true},
 };
 
 const pm_op pm_op_concat = {
@@ -458,10 +465,23 @@ static void reference_pad(const pm_reference *ref)
     }
 }
 
-/* The gradient of slice: x where it was cut out, zeros elsewhere. Its cases are those of slice. */
+static pm_tensor case_pad(pm_graph *graph, const uint32_t *p)
+{
+    pm_tensor x = pm_case_leaf(graph, "x", PM_SHAPE(p[0], p[1], p[2]), 1.0f);
+    range_attr attr = {p[3], p[4], p[5]};
+    return pm_emit(graph, &pm_op_pad, &x, 1, &attr, sizeof attr, NULL);
+}
+
+static const pm_case cases_pad[] = {
+    {.name = "several workgroups", .build = case_pad, .p = {70, 10, 12, 2, 4, 20}, .no_gradient = true},
+    {.name = "odd, several workgroups", .build = case_pad, .p = {50, 10, 3, 1, 3, 17}, .no_gradient = true},
+};
+
+/* The gradient of slice: x where it was cut out, zeros elsewhere. The cases of slice are cases of it, too. */
 const pm_op pm_op_pad = {
     .name = "pad",
     .shape = shape_pad,
     .lower = lower_pad,
     .reference = reference_pad,
+    PM_CASES(cases_pad),
 };

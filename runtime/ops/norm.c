@@ -128,27 +128,17 @@ pm_norm_grid pm_norm_grid_of(const pm_lowering *lowering, const pm_norm_geometry
     return grid;
 }
 
-uint32_t pm_norm_stride(const pm_norm_grid *grid, pm_norm_extent extent)
+uint32_t pm_norm_stride(const pm_norm_grid *grid)
 {
     const pm_norm_geometry *g = grid->geometry;
-    uint64_t rows = grid->cut_rows ? grid->rows : g->positions, elements = 0;
-    switch (extent) {
-    case PM_NORM_ROW_CHANNELS:
-        elements = rows * g->channels;
-        break;
-    case PM_NORM_SAMPLE_CHANNELS:
-        elements = grid->cut_rows ? 0 : g->channels;
-        break;
-    case PM_NORM_CHUNK_CHANNELS:
-        elements = (uint64_t)(grid->cut_rows ? grid->row_lanes : g->chunks) * g->channels;
-        break;
-    case PM_NORM_STATISTICS:
-        elements = g->per_row ? rows : grid->cut_rows ? 0 : g->groups;
-        break;
-    case PM_NORM_WHOLE:
-        break;
-    }
-    return elements * 4 <= UINT32_MAX ? (uint32_t)elements * 4 : 0;
+    uint64_t bytes = (uint64_t)(grid->cut_rows ? grid->rows : g->positions) * g->channels * 4;
+    return bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
+}
+
+void pm_norm_push_base(pm_dispatch *dispatch, const pm_norm_grid *grid)
+{
+    pm_push_u32(dispatch, grid->cut_rows ? grid->rows : grid->geometry->positions);
+    pm_push_u32(dispatch, !grid->cut_rows);
 }
 
 uint32_t pm_norm_width(const pm_norm_geometry *geometry)
@@ -161,19 +151,18 @@ uint32_t pm_norm_few_lanes(const pm_lowering *lowering)
     return lowering->rules->is_cpu ? 8 : 64;
 }
 
-static void bind_or_x(pm_dispatch *d, const pm_norm_grid *grid, const pm_node *node, uint32_t input,
-                      pm_norm_extent extent)
+static void bind_or_x(pm_dispatch *d, const pm_norm_grid *grid, const pm_node *node, uint32_t input)
 {
     bool here = pm_is(node->in[input]);
+    bool whole = here && (input < PM_NORM_SCALE || !grid->geometry->per_token);
     pm_bind_in(d, node->in[here ? input : PM_NORM_X], pm_norm_width(grid->geometry),
-               pm_norm_stride(grid, here ? extent : PM_NORM_ROW_CHANNELS));
+               whole ? 0 : pm_norm_stride(grid));
 }
 
 pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_norm_grid *grid,
                            const char *shader, uint32_t rows_per_lane, pm_tensor mean, pm_tensor rstd)
 {
     const pm_norm_geometry *g = grid->geometry;
-    pm_norm_extent modulation = g->per_token ? PM_NORM_ROW_CHANNELS : PM_NORM_SAMPLE_CHANNELS;
     pm_dispatch *d = pm_dispatch_begin(lowering, shader, lowering->rules->lanes);
     pm_spec(d, grid->channel_lanes);
     pm_spec(d, rows_per_lane);
@@ -184,15 +173,12 @@ pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_
     pm_push_u32(d, g->positions);
     pm_push_u32(d, g->channels);
     pm_push_u32(d, g->group_channels);
-    pm_push_u32(d, grid->cut_rows ? grid->rows : 0);
+    pm_norm_push_base(d, grid);
     pm_push_f32(d, (float)(1.0 / g->channels));
-    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(grid, PM_NORM_ROW_CHANNELS));
-    pm_bind_in(d, mean, 1, pm_norm_stride(grid, PM_NORM_STATISTICS));
-    pm_bind_in(d, rstd, 1, pm_norm_stride(grid, PM_NORM_STATISTICS));
-    bind_or_x(d, grid, node, PM_NORM_GAMMA, PM_NORM_WHOLE);
-    bind_or_x(d, grid, node, PM_NORM_BETA, PM_NORM_WHOLE);
-    bind_or_x(d, grid, node, PM_NORM_SCALE, modulation);
-    bind_or_x(d, grid, node, PM_NORM_SHIFT, modulation);
+    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(grid));
+    pm_bind_in(d, mean, 1, 0);
+    pm_bind_in(d, rstd, 1, 0);
+    for (uint32_t i = PM_NORM_GAMMA; i <= PM_NORM_SHIFT; i++) bind_or_x(d, grid, node, i);
     return d;
 }
 
@@ -216,9 +202,9 @@ static void lower_row_moments(pm_lowering *lowering, const pm_node *node, const 
     pm_push_u32(d, g->channels);
     pm_push_f32(d, (float)(1.0 / g->channels));
     pm_push_f32(d, PM_ATTR(pm_norm_attr, node)->eps);
-    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
-    pm_bind_out(d, node->out[1], pm_norm_stride(&grid, PM_NORM_STATISTICS));
-    pm_bind_out(d, node->out[2], pm_norm_stride(&grid, PM_NORM_STATISTICS));
+    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(&grid));
+    pm_bind_out(d, node->out[1], 0);
+    pm_bind_out(d, node->out[2], 0);
     pm_norm_end(d, &grid, 4);
 }
 
@@ -233,12 +219,12 @@ static void lower_group_moments(pm_lowering *lowering, const pm_node *node, cons
     pm_spec(d, g->chunk);
     pm_push_u32(d, g->positions);
     pm_push_u32(d, g->channels);
-    pm_push_u32(d, grid.cut_rows ? grid.rows : 0);
+    pm_norm_push_base(d, &grid);
     pm_push_f32(d, (float)(1.0 / g->chunk));
     pm_push_f32(d, (float)(1.0 / last));
-    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
-    pm_bind_out(d, means, pm_norm_stride(&grid, PM_NORM_CHUNK_CHANNELS));
-    pm_bind_out(d, squares, pm_norm_stride(&grid, PM_NORM_CHUNK_CHANNELS));
+    pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(&grid));
+    pm_bind_out(d, means, 0);
+    pm_bind_out(d, squares, 0);
     pm_norm_end(d, &grid, 4);
 
     uint32_t lanes = pm_norm_few_lanes(lowering);
@@ -269,7 +255,7 @@ static void lower_norm(pm_lowering *lowering, const pm_node *node)
     pm_norm_grid grid = pm_norm_grid_of(lowering, &g, ROWS_PER_LANE);
     pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(&g, "norm_apply"), ROWS_PER_LANE,
                                    node->out[1], node->out[2]);
-    pm_bind_out(d, node->out[0], pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
+    pm_bind_out(d, node->out[0], pm_norm_stride(&grid));
     pm_norm_end(d, &grid, 4);
 }
 

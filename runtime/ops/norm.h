@@ -51,15 +51,6 @@ pm_norm_geometry pm_norm_geometry_of(const pm_graph *graph, const pm_node *node)
 /* ---- Dispatches
  * --------------------------------------------------------------------------------------------- */
 
-/* How much of a tensor belongs to one workgroup along the split axis. */
-typedef enum pm_norm_extent {
-    PM_NORM_ROW_CHANNELS,
-    PM_NORM_SAMPLE_CHANNELS,
-    PM_NORM_CHUNK_CHANNELS,
-    PM_NORM_STATISTICS, /* a mean, a rstd */
-    PM_NORM_WHOLE
-} pm_norm_extent;
-
 /* A grid (channels, positions, samples), cut along the samples, or along the positions where there is one
  * sample. */
 typedef struct pm_norm_grid {
@@ -73,7 +64,10 @@ typedef struct pm_norm_grid {
 /* `rows_per_lane` 0: a lane takes a whole row; else it takes four channels of that many rows. */
 pm_norm_grid pm_norm_grid_of(const pm_lowering *lowering, const pm_norm_geometry *geometry,
                              uint32_t rows_per_lane);
-uint32_t pm_norm_stride(const pm_norm_grid *grid, pm_norm_extent extent);
+/* Of x and all of its shape. */
+uint32_t pm_norm_stride(const pm_norm_grid *grid);
+/* Pushes what a shader finds its piece with. */
+void pm_norm_push_base(pm_dispatch *dispatch, const pm_norm_grid *grid);
 /* The plain shader's name, or the one for rows that are not whole vec4s: PM_NORM_SHADER(geometry,
  * "norm_apply"). */
 #define PM_NORM_SHADER(geometry, name) ((geometry)->channels % 4 ? name "_ragged" : name)

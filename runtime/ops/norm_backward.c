@@ -76,8 +76,8 @@ static void lower_sums(pm_lowering *lowering, const pm_node *node)
     }
     pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(&g, "norm_sums"), g.chunk,
                                    node->in[PM_NORM_MEAN], node->in[PM_NORM_RSTD]);
-    pm_bind_in(d, node->in[PM_NORM_DY], pm_norm_width(&g), pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
-    for (uint32_t i = 0; i < 2; i++) pm_bind_out(d, parts[i], pm_norm_stride(&grid, PM_NORM_CHUNK_CHANNELS));
+    pm_bind_in(d, node->in[PM_NORM_DY], pm_norm_width(&g), pm_norm_stride(&grid));
+    for (uint32_t i = 0; i < 2; i++) pm_bind_out(d, parts[i], 0);
     pm_norm_end(d, &grid, 4);
     if (g.chunks > 1) lower_merge_sums(lowering, &g, parts, node->out);
 }
@@ -210,8 +210,8 @@ static void lower_row_sums(pm_lowering *lowering, const pm_node *node, const pm_
     pm_norm_grid grid = pm_norm_grid_of(lowering, g, 0);
     pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(g, "norm_row_sums"), 1,
                                    node->in[PM_NORM_MEAN], node->in[PM_NORM_RSTD]);
-    pm_bind_in(d, node->in[PM_NORM_DY], pm_norm_width(g), pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS));
-    for (uint32_t i = 0; i < 2; i++) pm_bind_out(d, means[i], pm_norm_stride(&grid, PM_NORM_STATISTICS));
+    pm_bind_in(d, node->in[PM_NORM_DY], pm_norm_width(g), pm_norm_stride(&grid));
+    for (uint32_t i = 0; i < 2; i++) pm_bind_out(d, means[i], 0);
     pm_norm_end(d, &grid, 6);
 }
 
@@ -226,11 +226,11 @@ static void lower_backward(pm_lowering *lowering, const pm_node *node)
         lower_group_sums(lowering, node, &g, means);
     }
     pm_norm_grid grid = pm_norm_grid_of(lowering, &g, ROWS_PER_LANE);
-    uint32_t rows = pm_norm_stride(&grid, PM_NORM_ROW_CHANNELS);
+    uint32_t rows = pm_norm_stride(&grid);
     pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(&g, "norm_dx"), ROWS_PER_LANE,
                                    node->in[PM_NORM_MEAN], node->in[PM_NORM_RSTD]);
     pm_bind_in(d, node->in[PM_NORM_DY], pm_norm_width(&g), rows);
-    for (uint32_t i = 0; i < 2; i++) pm_bind_in(d, means[i], 1, pm_norm_stride(&grid, PM_NORM_STATISTICS));
+    for (uint32_t i = 0; i < 2; i++) pm_bind_in(d, means[i], 1, 0);
     pm_bind_out(d, node->out[0], rows);
     for (uint32_t i = 1; i < 3; i++) {
         if (g.per_token) {

@@ -94,7 +94,8 @@ static const pm_case cases_upsample[] = {
     {.name = "twice", .build = case_upsample, .p = {2, 3, 5, 4, 2}, .linear = true},
     {.name = "three times, odd channels", .build = case_upsample, .p = {2, 2, 3, 3, 3}, .linear = true},
     {.name = "one pixel", .build = case_upsample, .p = {1, 1, 1, 1, 4}, .linear = true},
-    {.name = "several workgroups", .build = case_upsample, .p = {3, 5, 7, 16, 2}, .linear = true},
+    {.name = "several workgroups", .build = case_upsample, .p = {3, 10, 14, 16, 2}, .no_gradient = true},
+    {.name = "odd, several workgroups", .build = case_upsample, .p = {2, 5, 11, 3, 3}, .linear = true},
 };
 
 const pm_op pm_op_upsample = {
@@ -182,7 +183,9 @@ static const pm_case cases_pool[] = {
     {.name = "halves", .build = case_pool, .p = {2, 4, 6, 4, 2}, .linear = true},
     {.name = "thirds, odd channels", .build = case_pool, .p = {2, 3, 9, 3, 3}, .linear = true},
     {.name = "to one pixel", .build = case_pool, .p = {2, 7, 7, 1, 7}, .linear = true},
-    {.name = "several workgroups", .build = case_pool, .p = {5, 6, 8, 8, 2}, .linear = true},
+    {.name = "several workgroups", .build = case_pool, .p = {5, 28, 28, 32, 2}, .no_gradient = true},
+    {.name = "odd, several workgroups", .build = case_pool, .p = {2, 14, 20, 5, 2}, .linear = true},
+    {.name = "odd, larger", .build = case_pool, .p = {6, 18, 18, 5, 2}, .no_gradient = true},
 };
 
 const pm_op pm_op_pool = {

@@ -46,10 +46,10 @@ uint row_start(uint row, uint length)
     return (sample_index * length + min(row, length - 1)) * p.heads * p.head_width + head * p.head_width;
 }
 
-// The same in a tensor with one number a row, [sample, head, row].
+// The same in a tensor with one number a row, [sample, head, row], which is bound whole.
 uint row_at(uint row, uint length)
 {
-    return (sample_index * p.heads + head) * length + min(row, length - 1);
+    return ((p.base + sample_index) * p.heads + head) * length + min(row, length - 1);
 }
 
 bool sees(uint query, uint key)

@@ -26,17 +26,19 @@ void main()
     uint row_here = gl_WorkGroupID.y * p.slab_rows;
     uint rows = min(p.slab_rows, p.rows - p.base * p.slab_rows - row_here);
     uint from = gl_WorkGroupID.x * p.units_x, to = min(from + p.units_x, rows * p.width);
-    uint a_units = rows * p.a_width.n, b_width = p.width - p.a_width.n;
+    pm_divisor a_width = p.a_width, b_width = p.b_width;
+    uint width = p.width, begin = p.begin;
+    uint a_units = rows * a_width.n, b_units = width - a_width.n;
 
     for (uint i = from + gl_LocalInvocationID.x; i < min(to, a_units); i += gl_WorkGroupSize.x) {
-        uint row = pm_quotient(i, p.a_width);
-        y[(row_here + row) * p.width + p.begin + (i - row * p.a_width.n)] = a(row_here * p.a_width.n + i);
+        uint row = pm_quotient(i, a_width);
+        y[(row_here + row) * width + begin + (i - row * a_width.n)] = a(row_here * a_width.n + i);
     }
     for (uint i = max(from, a_units) - a_units + gl_LocalInvocationID.x; a_units + i < to; i += gl_WorkGroupSize.x) {
-        uint row = pm_quotient(i, p.b_width);
-        uint column = i - row * b_width;
-        uint place = column < p.begin ? column : column + p.a_width.n;
-        y[(row_here + row) * p.width + place] = HAS_B ? b(row_here * b_width + i) : PM_UNIT(0);
+        uint row = pm_quotient(i, b_width);
+        uint column = i - row * b_units;
+        uint place = column < begin ? column : column + a_width.n;
+        y[(row_here + row) * width + place] = HAS_B ? b(row_here * b_units + i) : PM_UNIT(0);
     }
     PM_ZERO_TAIL(y)
 }

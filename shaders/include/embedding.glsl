@@ -16,13 +16,14 @@ PM_OUTPUT_UNIT(2, y);
 
 void main()
 {
-    uint here = PM_SLAB_HERE;
+    uint here = PM_SLAB_HERE, rows = p.rows;
+    pm_divisor width = p.width;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_quotient(here + i, p.width);
+        uint row = pm_quotient(here + i, width);
         uint wanted = index(row);
-        PM_UNIT v = table(min(wanted, p.rows - 1) * p.width.n + (here + i - row * p.width.n));
-        y[here + i] = wanted < p.rows ? v : PM_UNIT(0);
+        PM_UNIT v = table(min(wanted, rows - 1) * width.n + (here + i - row * width.n));
+        y[here + i] = wanted < rows ? v : PM_UNIT(0);
     }
     PM_ZERO_TAIL(y)
 }

@@ -18,12 +18,13 @@ PM_OUTPUT_UNIT(3, dtable);
 void main()
 {
     uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
+    pm_divisor width = p.width;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_quotient(first + i, p.width);
-        uint column = first + i - row * p.width.n, end = start(row + 1);
+        uint row = pm_quotient(first + i, width);
+        uint column = first + i - row * width.n, end = start(row + 1);
         PM_UNIT sum = PM_UNIT(0);
-        for (uint k = start(row); k < end; k++) sum += dy(order(k) * p.width.n + column);
+        for (uint k = start(row); k < end; k++) sum += dy(order(k) * width.n + column);
         dtable[here + i] = sum;
     }
     PM_ZERO_TAIL(dtable)

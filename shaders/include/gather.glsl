@@ -17,14 +17,14 @@ PM_OUTPUT_UNIT(1, y);
 void main()
 {
     uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
+    pm_view view = PM_VIEW_HERE;
     PM_EACH_UNIT(i)
     {
-        PM_VIEW_PLACE(place, first + i);
-#ifdef PM_INTEGER
-        y[here + i] = x(place);
-#else
-        y[here + i] = SCALED ? p.scale * x(place) : x(place);
+        PM_UNIT v = x(pm_view_place(view, first + i));
+#ifndef PM_INTEGER
+        if (SCALED) v *= p.scale;
 #endif
+        y[here + i] = v;
     }
     PM_ZERO_TAIL(y)
 }

@@ -24,7 +24,8 @@ layout(push_constant) uniform Push
     uint positions;
     uint channels;
     uint group_channels;
-    uint rows_per_group; // of a workgroup, where the split axis is the one of positions; else 0
+    uint rows_per_base;    // of one workgroup along the split axis
+    uint samples_per_base; // 1, or 0 where the positions are split
     float inverse_count; // 1 / channels
 } p;
 
@@ -39,10 +40,21 @@ PM_ROWS(6, shift)
 // What a lane holds of the quad that it works on.
 vec4 mean4, rstd4, gamma4, beta4, gain4, shift4;
 
-// Positions from this piece's first one on.
+// A piece's x, y and whatever else is as large begin at its first row, which is this one; all else is bound whole.
+uint first_row()
+{
+    return p.base * p.rows_per_base;
+}
+
+uint first_sample()
+{
+    return p.base * p.samples_per_base;
+}
+
+// Positions of a sample from this piece's first one on.
 uint positions_here()
 {
-    return p.positions - p.base * p.rows_per_group;
+    return p.samples_per_base == 1 ? p.positions : p.positions - first_row();
 }
 
 uint lane_quad()
@@ -60,11 +72,11 @@ uint lane_row()
     return gl_LocalInvocationID.x / CHANNEL_LANES;
 }
 
-// Index of the statistics of one channel.
+// Index of the statistics of one channel of a sample or row of this piece.
 uint statistic_at(uint row, uint sample_index, uint channel)
 {
-    if (PER_ROW) return row;
-    return sample_index * (p.channels / p.group_channels) + min(channel, p.channels - 1) / p.group_channels;
+    if (PER_ROW) return first_row() + row;
+    return (first_sample() + sample_index) * (p.channels / p.group_channels) + min(channel, p.channels - 1) / p.group_channels;
 }
 
 #define NORM_STATISTIC4(name, row, sample_index, quad)                                                                 \
@@ -82,7 +94,7 @@ void norm_begin(uint sample_index, uint quad)
 {
     gamma4 = HAS_GAMMA ? gamma(0, quad, p.channels) : vec4(1.0);
     beta4 = HAS_BETA ? beta(0, quad, p.channels) : vec4(0.0);
-    if (!PER_TOKEN) load_modulation(sample_index, quad);
+    if (!PER_TOKEN) load_modulation(first_sample() + sample_index, quad);
     if (!PER_ROW) {
         mean4 = NORM_STATISTIC4(mean, 0, sample_index, quad);
         rstd4 = NORM_STATISTIC4(rstd, 0, sample_index, quad);
@@ -94,8 +106,8 @@ vec4 norm_hat(uint row, uint quad)
 {
     if (PER_TOKEN) load_modulation(row, quad);
     if (PER_ROW) {
-        mean4 = vec4(mean(row));
-        rstd4 = vec4(rstd(row));
+        mean4 = vec4(mean(first_row() + row));
+        rstd4 = vec4(rstd(first_row() + row));
     }
     return (x(row * p.channels, quad, p.channels) - mean4) * rstd4;
 }

@@ -25,8 +25,8 @@ void main()
         vec4 hat = norm_hat(row, quad);
         vec4 du = norm_du(hat, dy(start, quad, p.channels));
         if (PER_ROW) {
-            m1 = vec4(mean_dhat(row));
-            m2 = vec4(mean_dhat_hat(row));
+            m1 = vec4(mean_dhat(first_row() + row));
+            m2 = vec4(mean_dhat_hat(first_row() + row));
         }
         vec4 dhat = du * (gamma4 * gain4);
         PM_ROWS_STORE(dx, start, quad, p.channels, rstd4 * (dhat - m1 - hat * m2));

@@ -10,7 +10,8 @@ layout(push_constant) uniform Push
     PM_PUSH_COMMON
     uint positions;
     uint channels;
-    uint rows_per_group;
+    uint rows_per_base;    // as in norm.glsl
+    uint samples_per_base;
     float inverse_chunk; // 1 / CHUNK
     float inverse_last;  // 1 / positions of the last chunk
 } p;
@@ -24,7 +25,7 @@ void main()
     uint quad = gl_WorkGroupID.x * CHANNEL_LANES + gl_LocalInvocationID.x % CHANNEL_LANES;
     uint row_lanes = gl_WorkGroupSize.x / CHANNEL_LANES;
     uint chunk = gl_WorkGroupID.y * row_lanes + gl_LocalInvocationID.x / CHANNEL_LANES;
-    uint positions_here = p.positions - p.base * p.rows_per_group;
+    uint unseen = p.samples_per_base == 1 ? 0 : p.base * p.rows_per_base, positions_here = p.positions - unseen;
     if (4 * quad >= p.channels || chunk * CHUNK >= positions_here) return;
 
     uint count = min(CHUNK, positions_here - chunk * CHUNK);
@@ -37,7 +38,8 @@ void main()
         squares = PM_MAD(d, d, squares);
     }
     uint chunks = (p.positions + CHUNK - 1) / CHUNK;
-    uint out_start = (gl_WorkGroupID.z * chunks + chunk) * p.channels;
+    uint sample_index = p.base * p.samples_per_base + gl_WorkGroupID.z;
+    uint out_start = (sample_index * chunks + unseen / CHUNK + chunk) * p.channels;
     PM_ROWS_STORE(chunk_mean, out_start, quad, p.channels, center);
     PM_ROWS_STORE(chunk_squares, out_start, quad, p.channels, squares);
 }

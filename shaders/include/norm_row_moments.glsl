@@ -19,7 +19,8 @@ PM_OUTPUT(2, rstd);
 void main()
 {
     uint row = gl_WorkGroupID.y * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-    if (row >= p.rows - p.base * gl_WorkGroupSize.x) return;
+    uint first_row = p.base * gl_WorkGroupSize.x;
+    if (row >= p.rows - first_row) return;
     vec4 sum = vec4(0.0), squares = vec4(0.0);
     for (uint quad = 0; 4 * quad < p.channels; quad++) sum = sum + x(row * p.channels, quad, p.channels);
     float center = row_total(sum) * p.inverse_count;
@@ -28,6 +29,6 @@ void main()
         d = row_pad(d, quad, p.channels, 0.0);
         squares = PM_MAD(d, d, squares);
     }
-    mean[row] = center;
-    rstd[row] = pm_rsqrt(PM_MAD(row_total(squares), p.inverse_count, p.eps));
+    mean[first_row + row] = center;
+    rstd[first_row + row] = pm_rsqrt(PM_MAD(row_total(squares), p.inverse_count, p.eps));
 }

@@ -19,6 +19,6 @@ void main()
         s1 = s1 + dhat;
         s2 = PM_MAD(dhat, hat, s2);
     }
-    mean_dhat[row] = row_total(s1) * p.inverse_count;
-    mean_dhat_hat[row] = row_total(s2) * p.inverse_count;
+    mean_dhat[first_row() + row] = row_total(s1) * p.inverse_count;
+    mean_dhat_hat[first_row() + row] = row_total(s2) * p.inverse_count;
 }

@@ -24,7 +24,8 @@ void main()
         s2 = PM_MAD(du, hat, s2);
     }
     uint chunks = (p.positions + ROWS_PER_LANE - 1) / ROWS_PER_LANE;
-    uint start = (sample_index * chunks + chunk) * p.channels;
+    chunk += (first_sample() + sample_index) * chunks + (p.positions - positions_here()) / ROWS_PER_LANE;
+    uint start = chunk * p.channels;
     PM_ROWS_STORE(sum_du, start, quad, p.channels, s1);
     PM_ROWS_STORE(sum_du_hat, start, quad, p.channels, s2);
 }

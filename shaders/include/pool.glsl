@@ -18,10 +18,11 @@ PM_OUTPUT_UNIT(1, y);
 void main()
 {
     uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
-    uint row = p.stride[0] / FACTOR, pixel = p.stride[1] / FACTOR;
+    pm_view view = PM_VIEW_HERE;
+    uint row = view.stride[0] / FACTOR, pixel = view.stride[1] / FACTOR;
     PM_EACH_UNIT(i)
     {
-        PM_VIEW_PLACE(place, first + i);
+        uint place = pm_view_place(view, first + i);
         PM_UNIT sum = PM_UNIT(0);
         for (uint r = 0; r < FACTOR; r++) {
             for (uint c = 0; c < FACTOR; c++) sum += x(place + r * row + c * pixel);

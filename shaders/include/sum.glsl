@@ -33,16 +33,18 @@ PM_UNIT cut(PM_UNIT v)
 void main()
 {
     uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
+    uint units = p.block, chunk = p.chunk, before = p.base * p.input_slab;
+    pm_divisor width = p.width, chunks = p.chunks;
     PM_EACH_UNIT(i)
     {
-        uint row = pm_quotient(first + i, p.width);
-        uint block = pm_quotient(row, p.chunks);
-        uint place = (row - block * p.chunks.n) * p.chunk * p.width.n + (first + i - row * p.width.n);
-        uint origin = block * p.block - p.base * p.input_slab;
-        uint end = min(place + p.chunk * p.width.n, p.block);
-        uint whole = LAST > 0 ? p.block - 1 : p.block;
+        uint row = pm_quotient(first + i, width);
+        uint block = pm_quotient(row, chunks);
+        uint place = (row - block * chunks.n) * chunk * width.n + (first + i - row * width.n);
+        uint origin = block * units - before;
+        uint end = min(place + chunk * width.n, units);
+        uint whole = LAST > 0 ? units - 1 : units;
         PM_UNIT sum = PM_UNIT(0);
-        for (; place < min(end, whole); place += p.width.n) sum += x(origin + place);
+        for (; place < min(end, whole); place += width.n) sum += x(origin + place);
         if (LAST > 0 && place == whole && place < end) sum += cut(x(origin + place));
         y[here + i] = sum;
     }

@@ -41,8 +41,7 @@ void tile_clear()
     }
 }
 
-// tile[row] += the four products of tile_a[row % 4] and tile_b, in order. (No loop: an optimiser of modules that unrolls
-// one forgets which operations must not be contracted.)
+// tile[row] += the four products of tile_a[row % 4] and tile_b, in order.
 void tile_multiply_add(uint row)
 {
     vec4 a = tile_a[row % 4];

@@ -7,32 +7,37 @@
 
 layout(constant_id = 1) const uint VIEW_RANK = 5;
 
+struct pm_view {
+    uint first;            // where the view begins in the input
+    uint stride[5];        // of the input along the output's axes
+    pm_divisor extent[4]; // of the output's axes but the first
+};
+
 #define PM_PUSH_VIEW                                                                                                   \
     PM_PUSH_SLAB                                                                                                       \
-    uint input_slab;       /* units of the input that one slab covers; 0: it is bound whole */                         \
-    uint first;            /* where the view begins in the input */                                                    \
-    uint stride[5];        /* of the input along the output's axes */                                                  \
-    pm_divisor extent[4]; /* of the output's axes but the first */
+    uint input_slab; /* units of the input that one slab covers; 0: it is bound whole */                               \
+    pm_view view;
 
-// Takes the last axis off the unit number `rest`, where the view has such an axis.
-#define PM_VIEW_AXIS(place, rest, axis)                                                                                \
-    if (VIEW_RANK > axis) {                                                                                            \
-        uint outer = pm_quotient(rest, p.extent[axis - 1]);                                                            \
-        place += (rest - outer * p.extent[axis - 1].n) * p.stride[axis];                                               \
-        rest = outer;                                                                                                  \
-    }
+// The view with its beginning in the binding; copied before a loop, like any divisor.
+#define PM_VIEW_HERE pm_view(p.view.first - p.base * p.input_slab, p.view.stride, p.view.extent)
 
-// Sets `place` to where the binding has the unit that output unit i (in the whole output) is made of. Macros, since they
-// read the push constants.
-#define PM_VIEW_PLACE(place, i)                                                                                        \
-    uint place = p.first - p.base * p.input_slab;                                                                      \
-    {                                                                                                                  \
-        uint rest = i;                                                                                                 \
-        PM_VIEW_AXIS(place, rest, 4)                                                                                   \
-        PM_VIEW_AXIS(place, rest, 3)                                                                                   \
-        PM_VIEW_AXIS(place, rest, 2)                                                                                   \
-        PM_VIEW_AXIS(place, rest, 1)                                                                                   \
-        place += rest * p.stride[0];                                                                                   \
-    }
+// Takes the last axis off the unit number `rest`.
+void pm_view_axis(inout uint place, inout uint rest, pm_divisor extent, uint stride)
+{
+    uint outer = pm_quotient(rest, extent);
+    place += (rest - outer * extent.n) * stride;
+    rest = outer;
+}
+
+// Where the unit is that output unit i (in the whole output) is made of. Not a loop: drivers keep its arrays in memory.
+uint pm_view_place(pm_view view, uint i)
+{
+    uint place = view.first;
+    if (VIEW_RANK > 4) pm_view_axis(place, i, view.extent[3], view.stride[4]);
+    if (VIEW_RANK > 3) pm_view_axis(place, i, view.extent[2], view.stride[3]);
+    if (VIEW_RANK > 2) pm_view_axis(place, i, view.extent[1], view.stride[2]);
+    if (VIEW_RANK > 1) pm_view_axis(place, i, view.extent[0], view.stride[1]);
+    return place + i * view.stride[0];
+}
 
 #endif

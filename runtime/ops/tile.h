@@ -1,0 +1,44 @@
+/* What the tiled matrix kernels (matmul, conv2d) share on the host: which register tile serves a shape, and
+ * operands in rows of whole vec4s. The other half is shaders/include/tile.glsl. */
+#ifndef PM_OPS_TILE_H
+#define PM_OPS_TILE_H
+
+#include "ops/op.h"
+
+/* One invocation computes rows x columns vec4s; the lanes of a workgroup lie 1 << log2_lanes wide, the others
+ * below them. */
+typedef struct pm_tile {
+    uint32_t rows, columns, log2_lanes;
+    uint32_t group_rows;         /* of a workgroup */
+    uint32_t groups_x, groups_y; /* that cover the output */
+} pm_tile;
+
+/* The tile for an output of m rows and n elements a row. Decides speed and never a bit of the result. */
+pm_tile pm_tile_for(const pm_rules *rules, uint32_t m, uint32_t n);
+
+/* Specialization constants 1 to 3 of a tiled kernel, whose output has rows of n elements. */
+void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n);
+
+static inline uint32_t pm_round4(uint32_t elements)
+{
+    return (elements + 3) / 4 * 4;
+}
+
+/* x [count, rows, width] with each row made whole vec4s and `rows` made rows_out, zeros being appended: a
+ * scratch tensor, or x itself where nothing is missing. */
+pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t rows, uint32_t width,
+                    uint32_t rows_out);
+
+/* C[z] = op(A[z]) op(B[z]) (+ bias) (+ residual[z]), as pm_matmul. */
+typedef struct pm_product {
+    pm_layout layout;
+    uint32_t m, n, k;
+    uint32_t batch;            /* 1: A, B and C are single matrices */
+    bool a_batched, b_batched; /* else one matrix serves the batch; for batch > 1 */
+    pm_tensor a, b, bias, residual, c;
+} pm_product;
+
+/* Appends the dispatches of a product. */
+void pm_lower_product(pm_lowering *lowering, pm_product product);
+
+#endif
