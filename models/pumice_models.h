@@ -34,7 +34,7 @@ typedef struct pm_sample_options {
     const uint32_t *labels; /* [count], a label >= classes is the null class; NULL: 0, 1, 2, ... in turn */
     uint64_t seed;          /* picture i depends on (seed, i) alone, not on batch or device */
     uint64_t first;         /* number of the first picture: seeds continue across calls */
-    const char *sampler;    /* "ddim" or "ddpm"; NULL: the recipe's */
+    const char *sampler;    /* "ddim", "ddpm" or "ddpm-large"; NULL: the recipe's */
     const char *spacing;    /* of timesteps: "leading", "trailing", "linspace", "quadratic"; NULL: the recipe's */
     uint32_t steps;         /* 0: the recipe's */
     float eta;              /* of DDIM: 0 deterministic, 1 as random as DDPM; negative: the recipe's */

@@ -1,5 +1,5 @@
-// A batch of images, as batch_select.comp chose them: bytes to numbers in [-1, 1]. Reference: reference_batch in
-// runtime/ops/batch.c.
+// A batch of images, as batch_select.comp chose them: bytes to numbers in [-1, 1]. Reference: reference_batch
+// in runtime/ops/batch.c.
 #version 460
 #include "pumice.glsl"
 #include "divisor.glsl"

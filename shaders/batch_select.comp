@@ -1,5 +1,5 @@
-// Which images a batch takes, and whether each is mirrored (the top bit), and their labels. Reference: select in
-// runtime/ops/batch.c.
+// Which images a batch takes, and whether each is mirrored (the top bit), and their labels. Reference: select
+// in runtime/ops/batch.c.
 #version 460
 #include "pumice.glsl"
 #include "philox.glsl"

@@ -1,5 +1,5 @@
-// Draws from softmax(logits), second pass, one lane a row: which chunk, then which element, passes u times the whole sum first.
-// Reference: reference_categorical in runtime/ops/random.c.
+// Draws from softmax(logits), second pass, one lane a row: which chunk, then which element, passes u times
+// the whole sum first. Reference: reference_categorical in runtime/ops/random.c.
 #version 460
 #include "pumice.glsl"
 #include "categorical.glsl"
@@ -50,8 +50,8 @@ void main()
         running += sum;
     }
 
-    // The element in it. Rounding may leave the sum of the chunk's elements short of the target: then it is the last one
-    // that can be drawn at all.
+    // The element in it. Rounding may leave the sum of the chunk's elements short of the target: then it is
+    // the last one that can be drawn at all.
     uint begin = chunk * PM_CATEGORICAL_CHUNK, end = min(begin + PM_CATEGORICAL_CHUNK, p.width);
     float chunk_maximum = partial(first + 2 * chunk);
     uint drawn = begin;

@@ -1,5 +1,5 @@
-// Draws from softmax(logits), first pass: of each chunk of a row the maximum, and the sum of exp(logit - maximum) in order.
-// Reference: reference_categorical in runtime/ops/random.c.
+// Draws from softmax(logits), first pass: of each chunk of a row the maximum, and the sum of exp(logit -
+// maximum) in order. Reference: reference_categorical in runtime/ops/random.c.
 #version 460
 #include "pumice.glsl"
 #include "categorical.glsl"

@@ -1,14 +1,14 @@
-// The gradient of conv2d's weights: part[z][ky, kx, ci][co] = the sum over the output pixels of chunk z, in order, of
-// X[b, y stride + ky - top, x stride + kx - left, ci] dY[b, y, x, co]. Pixels are numbered (b, y, x), and chunks are of an equal
-// number of them that the shapes alone decide; conv2d_weight_sum.comp adds the chunks up. X's channels are a multiple of four,
-// dY has quads(out_channels) vec4s.
+// The gradient of conv2d's weights: part[z][ky, kx, ci][co] = the sum over the output pixels of the samples of chunk z, in order, of
+// X[b, y stride + ky - top, x stride + kx - left, ci] dY[b, y, x, co]. Chunks are of an equal number of samples that the
+// shapes alone decide; conv2d_weight_sum.comp adds them up. X's channels are a multiple of four, dY has quads(out_channels)
+// vec4s. The split axis is z: all tensors are bound from the piece on.
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
-    uint pixels, chunk; // pixels in all, and of a chunk
+    uint samples, chunk; // in all, and of a chunk
     uint height, width, channels;
     uint out_height, out_width, out_channels;
     uint kernel_height, kernel_width;
@@ -25,7 +25,7 @@ const uint ROW_QUADS = TILE_ROWS / 4;
 int tap_y[ROW_QUADS], tap_x[ROW_QUADS]; // where the tap lies
 uint tap_at[ROW_QUADS];                 // and how far behind the pixel its vec4 of X is
 // Of the next output pixel:
-uint pixel, out_x, out_y, x_at; // x_at: the vec4 of X where its sample begins
+uint out_x, out_y, x_at; // x_at: where its sample of X begins
 
 void place_rows(uint first)
 {
@@ -41,18 +41,8 @@ void place_rows(uint first)
     }
 }
 
-void place_pixel(uint first)
-{
-    uint sample_size = p.out_height * p.out_width, s = first / sample_size;
-    pixel = first;
-    out_y = (first - s * sample_size) / p.out_width;
-    out_x = first - s * sample_size - out_y * p.out_width;
-    x_at = s * p.height * p.width * (p.channels / 4);
-}
-
 void next_pixel()
 {
-    pixel++;
     out_x = out_x + 1 == p.out_width ? 0 : out_x + 1;
     out_y = out_x != 0 ? out_y : out_y + 1 == p.out_height ? 0 : out_y + 1;
     x_at += (out_x | out_y) != 0 ? 0 : p.height * p.width * (p.channels / 4);
@@ -73,21 +63,23 @@ void load_rows(uint u, bool exists)
 void main()
 {
     uint rows_in_all = p.kernel_height * p.kernel_width * p.channels;
-    uint row = tile_row(p.log2_lanes), z = gl_WorkGroupID.z + p.base;
-    uint first = z * p.chunk, end = min(first + p.chunk, p.pixels);
+    uint row = tile_row(p.log2_lanes), sample_size = p.out_height * p.out_width;
+    uint samples = min(p.chunk, p.samples - (p.base + gl_WorkGroupID.z) * p.chunk);
+    uint first = gl_WorkGroupID.z * p.chunk * sample_size, end = first + samples * sample_size;
     uint quad[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
         quad[j] = min(tile_quad(p.log2_lanes, j), quads(p.out_channels) - 1);
     }
     place_rows(min(row, rows_in_all - 4)); // what lies below the last row is not stored
-    place_pixel(first);
+    out_x = out_y = 0;
+    x_at = gl_WorkGroupID.z * p.chunk * p.height * p.width * (p.channels / 4);
 
     tile_clear();
     for (uint k = first; k < end; k += 4) {
         [[unroll]] for (uint u = 0; u < 4; u++) {
-            load_rows(u, pixel < end);
+            load_rows(u, k + u < end);
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                tile_b[u][j] = dy(min(pixel, end - 1) * quads(p.out_channels) + quad[j]);
+                tile_b[u][j] = dy(min(k + u, end - 1) * quads(p.out_channels) + quad[j]);
             }
             next_pixel();
         }
@@ -100,7 +92,7 @@ void main()
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
             if (row + i < rows_in_all && tile_quad(p.log2_lanes, j) < quads(p.out_channels)) {
-                PM_TILE_STORE(z * rows_in_all + row + i, quad[j], p.out_channels, tile[i][j])
+                PM_TILE_STORE(gl_WorkGroupID.z * rows_in_all + row + i, quad[j], p.out_channels, tile[i][j])
             }
         }
     }

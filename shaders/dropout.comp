@@ -1,5 +1,5 @@
-// y = x scale, or 0 where the element's uniform number is below `probability`. Its own gradient, too: the mask is drawn anew.
-// Reference: reference_dropout in runtime/ops/dropout.c.
+// y = x scale, or 0 where the element's uniform number is below `probability`. Its own gradient, too: the
+// mask is drawn anew. Reference: reference_dropout in runtime/ops/dropout.c.
 #version 460
 #include "pumice.glsl"
 #include "divisor.glsl"

@@ -1,6 +1,6 @@
-// Where each of n indices goes when they are sorted, equal ones in their order: the number of those that come before. That is
-// n^2 comparisons, few beside what a network does with n rows, and needs no second pass. order[place] = position, and
-// sorted[place] = index.
+// Where each of n indices goes when they are sorted, equal ones in their order: the number of those that come
+// before. That is n^2 comparisons, few beside what a network does with n rows, and needs no second pass.
+// order[place] = position, and sorted[place] = index.
 #version 460
 #include "pumice.glsl"
 

@@ -1,4 +1,5 @@
-// start[v] = how many of the sorted indices are below v, for v = 0 .. rows: where the run of v begins. By bisection.
+// start[v] = how many of the sorted indices are below v, for v = 0 .. rows: where the run of v begins. By
+// bisection.
 #version 460
 #include "pumice.glsl"
 

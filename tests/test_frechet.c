@@ -134,7 +134,7 @@ static void covariance(const float *features, uint32_t rows, matrix out)
 }
 
 /* Gauss-Jordan with partial pivoting. */
-static void invert(const matrix in, matrix out)
+static void invert(matrix in, matrix out)
 {
     matrix a;
     memcpy(a, in, sizeof a);
@@ -163,7 +163,7 @@ static void invert(const matrix in, matrix out)
 
 /* tr sqrt(A B) by Denman and Beavers: Y = (Y + Z^-1)/2, Z = (Z + Y^-1)/2 from Y = A B, Z = 1 leads to Y =
  * sqrt(A B). */
-static double root_trace(const matrix a, const matrix b)
+static double root_trace(matrix a, matrix b)
 {
     matrix y = {{0}}, z = {{0}}, y_inverse, z_inverse;
     for (int i = 0; i < N; i++) {

@@ -24,12 +24,7 @@ typedef struct pm_recipe {
     } data;
     pm_unet_config unet;             /* of PM_KIND_IMAGE_DIFFUSION; sizes, classes and timesteps are filled in from data and process */
     pm_classifier_config classifier; /* of PM_KIND_IMAGE_CLASSIFIER; likewise */
-    struct {
-        pm_schedule schedule;
-        uint32_t timesteps;
-        pm_target target;
-        bool large_variance; /* of the DDPM sampler: beta instead of the posterior's variance */
-    } process;
+    pm_gaussian_config process;
     struct {
         uint32_t batch, steps;
         float learning_rate;
@@ -63,14 +58,6 @@ pm_status pm_recipe_set(pm_recipe *recipe, const char *assignment, pm_error *err
 /* The whole recipe as JSON text, which the caller frees; NULL when memory ran out or a text is not UTF-8. Parsing it gives the same
  * recipe. */
 char *pm_recipe_json(const pm_recipe *recipe);
-
-/* The recipe's process, which the caller destroys. */
-pm_status pm_recipe_process(const pm_recipe *recipe, pm_gaussian **out, pm_error *error);
-
-/* A sampler by the names that the command and recipes use: sampler "ddim" or "ddpm" (whose variance is the recipe's), spacing
- * "leading", "trailing", "linspace" or "quadratic". PM_BAD_USAGE names what there is. */
-pm_status pm_recipe_sampler(const pm_recipe *recipe, const char *sampler, const char *spacing, uint32_t steps, double eta,
-                            pm_sampler *out, pm_error *error);
 
 /* Names of the built-in recipes, ended by NULL. */
 const char *const *pm_recipe_names(void);

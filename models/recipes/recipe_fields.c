@@ -78,8 +78,6 @@ const pm_recipe_field pm_recipe_fields[] = {
     {CHOICE(process.schedule, SCHEDULES), FOR(IMAGE, "\"cosine\"", "how the noise grows with time")},
     {U32(process.timesteps, 2, 10000), FOR(IMAGE, "1000", "T; the linear schedule needs more than 20")},
     {CHOICE(process.target, TARGETS), FOR(IMAGE, "\"v\"", "what the network predicts")},
-    {BOOL(process.large_variance),
-     FOR(IMAGE, "false", "DDPM sampler: variance beta and not that of the posterior")},
 
     {U32(training.batch, 1, 4096), FOR(BOTH, NULL, "pictures in a step")},
     {U32(training.steps, 1, 10000000), FOR(BOTH, NULL, "of the whole training")},

@@ -58,7 +58,7 @@ static pm_status fill_options(sampling *s, const pm_sample_options *given, pm_er
     if (!recipe->unet.classes && o->guidance != 1.0f) {
         return pm_fail(error, PM_BAD_USAGE, "%s was trained without classes: guidance must be 1", recipe->name);
     }
-    return pm_recipe_sampler(recipe, o->sampler, o->spacing, o->steps, (double)o->eta, &s->sampler, error);
+    return pm_sampler_from_names(o->sampler, o->spacing, o->steps, (double)o->eta, &s->sampler, error);
 }
 
 static pm_status compute_tables(sampling *s, pm_error *error)
@@ -68,7 +68,7 @@ static pm_status compute_tables(sampling *s, pm_error *error)
     s->table = malloc((size_t)steps * PM_STEP_COLUMNS * sizeof *s->table);
     s->timesteps = malloc((size_t)steps * sizeof *s->timesteps);
     if (!s->table || !s->timesteps) return pm_fail(error, PM_NO_MEMORY, "sampling: out of host memory");
-    pm_status status = pm_recipe_process(s->recipe, &process, error);
+    pm_status status = pm_gaussian_create(&s->recipe->process, &process, error);
     if (status == PM_OK) status = pm_gaussian_steps(process, &s->sampler, s->table, s->timesteps, error);
     pm_gaussian_destroy(process);
     for (uint32_t i = 0; status == PM_OK && i < steps; i++) {

@@ -55,7 +55,7 @@ static pm_tensor diffusion_loss(pm_trainer *t, pm_tensor x0, pm_tensor label, pm
     float *corrupt = malloc(timesteps * 2 * sizeof *corrupt), *target = malloc(timesteps * 2 * sizeof *target);
     pm_gaussian *process = NULL;
     pm_tensor loss = PM_NONE;
-    pm_status status = corrupt && target ? pm_recipe_process(recipe, &process, error)
+    pm_status status = corrupt && target ? pm_gaussian_create(&recipe->process, &process, error)
                                          : pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
     if (status == PM_OK) {
         pm_gaussian_corrupt_table(process, corrupt);

@@ -106,21 +106,20 @@ void pm_graph_fail(pm_graph *graph, pm_status status, const char *format, ...)
 void pm_scope_push(pm_graph *graph, const char *name)
 {
     if (!pm_ok(graph)) return;
-    size_t used = strlen(graph->scope);
-    int n = snprintf(graph->scope + used, sizeof graph->scope - used, "%s.", name);
-    if (n < 0 || (size_t)n >= sizeof graph->scope - used) {
-        graph->scope[used] = '\0';
-        pm_graph_fail(graph, PM_BAD_USAGE, "scope %s: path longer than %d bytes", name, PM_PATH_BYTES);
+    size_t used = strlen(graph->scope), room = sizeof graph->scope - used;
+    if (graph->scope_depth == PM_MAX_SCOPES || strlen(name) + 2 > room) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "scope %s: more than %d levels or %d bytes", name, PM_MAX_SCOPES,
+                      PM_PATH_BYTES);
+        return;
     }
+    graph->scope_start[graph->scope_depth++] = (uint32_t)used;
+    (void)snprintf(graph->scope + used, room, "%s.", name);
 }
 
 void pm_scope_pop(pm_graph *graph)
 {
-    if (!pm_ok(graph)) return;
-    size_t end = strlen(graph->scope);
-    if (end) end--; /* the dot */
-    while (end && graph->scope[end - 1] != '.') end--;
-    graph->scope[end] = '\0';
+    if (!pm_ok(graph) || graph->scope_depth == 0) return;
+    graph->scope[graph->scope_start[--graph->scope_depth]] = '\0';
 }
 
 /* ---- Tensors ----------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #define PM_MAX_OUTPUTS 4
 #define PM_ATTR_BYTES 64
 #define PM_PATH_BYTES 128
+#define PM_MAX_SCOPES 16
 
 struct pm_op;
 
@@ -53,6 +54,7 @@ struct pm_graph {
     uint32_t arena_elements; /* grows with every parameter, each rounded up to PM_ARENA_ALIGN */
     bool arena_sealed;       /* a flat tensor of its size exists: no more parameters */
     char scope[PM_PATH_BYTES];
+    uint32_t scope_start[PM_MAX_SCOPES], scope_depth; /* where each open scope's name begins */
 };
 
 /* Each parameter begins at a multiple of this many elements, so that it can be bound by itself on every device. */

@@ -206,11 +206,11 @@ pm_tensor pm_matmul(pm_graph *graph, pm_tensor a, pm_tensor b, pm_layout layout,
 
 pm_tensor pm_linear(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_tensor bias, pm_tensor residual)
 {
-    if (!pm_ok(graph) || !pm_is(x) || !pm_is(weight)) return PM_NONE;
+    if (!pm_ok(graph)) return PM_NONE;
     char x_text[64], w_text[64];
     pm_shape shape = pm_shape_of(graph, x), w = pm_shape_of(graph, weight);
     uint32_t in = shape.rank ? shape.dim[shape.rank - 1] : 0;
-    if (w.rank != 2 || w.dim[0] != in) {
+    if (in == 0 || w.rank != 2 || w.dim[0] != in) {
         pm_graph_fail(graph, PM_BAD_USAGE, "linear: x %s does not fit the weight %s",
                       pm_shape_text(shape, x_text), pm_shape_text(w, w_text));
         return PM_NONE;

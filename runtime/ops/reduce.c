@@ -33,11 +33,12 @@ static void sum_chunks(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t
     uint32_t rows = pm_ceil_div(block, width), chunks = pm_ceil_div(rows, chunk);
     bool quads = pm_is_quads(width) && (outer == 1 || pm_is_quads(block));
     uint32_t unit = quads ? 4 : 1;
-    bool even = block % (width * chunk) == 0; /* every chunk is as long as the others */
-    uint32_t in_row = chunks == 1 ? block : outer == 1 || even ? width * chunk : 0;
+    /* Cut between chunks where all are equally long or there is one block; else between blocks. */
+    bool by_chunk = outer == 1 || block % (width * chunk) == 0;
     uint32_t turns = lowering->rules->is_cpu && chunk < 64 ? 64 / chunk : 1;
-    pm_slab slab = pm_slab_of(lowering, outer * chunks, width / unit, turns);
-    uint32_t in_stride = pm_slab_stride(&slab, in_row);
+    uint32_t rows_out = by_chunk ? 1 : chunks;
+    pm_slab slab = pm_slab_of(lowering, outer * chunks / rows_out, rows_out * (width / unit), turns);
+    uint32_t in_stride = pm_slab_stride(&slab, by_chunk ? width * chunk : block);
 
     pm_dispatch *d = pm_dispatch_begin(lowering, quads ? "sum" : "sum_ragged", lowering->rules->lanes);
     pm_spec(d, quads ? block % 4 : 0);
@@ -48,7 +49,7 @@ static void sum_chunks(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t
     pm_push_divisor(d, width / unit);
     pm_push_divisor(d, chunks);
     pm_bind_in(d, x, unit, in_stride);
-    pm_bind_out(d, y, pm_slab_stride(&slab, width));
+    pm_bind_out(d, y, pm_slab_stride(&slab, rows_out * width));
     pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)outer * block);
 }
 
@@ -94,6 +95,11 @@ static void shape_to(pm_graph *graph, pm_node *node, bool sum)
     pm_shape to = PM_ATTR(shape_attr, node)->shape, aligned;
     char from_text[64], to_text[64];
     if (sum ? !pm_check_operand(graph, node, 0, PM_DTYPE_F32) : !pm_check_words(graph, node, 0)) return;
+    if (to.rank > PM_MAX_RANK) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "%s: a shape has at most %d axes, not %u", node->op->name,
+                      PM_MAX_RANK, to.rank);
+        return;
+    }
     pm_shape from = pm_shape_of(graph, node->in[0]);
     if (!(sum ? align_shapes(to, from, &aligned) : align_shapes(from, to, &aligned))) {
         pm_graph_fail(graph, PM_BAD_USAGE,
@@ -164,7 +170,9 @@ pm_tensor pm_sum_to(pm_graph *graph, pm_tensor x, pm_shape shape)
 {
     shape_attr attr = {shape};
     if (!pm_ok(graph)) return PM_NONE;
-    if (pm_is(x) && pm_shape_count(shape) == pm_count_of(graph, x)) return pm_reshape(graph, x, shape);
+    pm_shape from = pm_shape_of(graph, x), aligned;
+    if (align_shapes(shape, from, &aligned) && pm_shape_equal(aligned, from))
+        return pm_reshape(graph, x, shape);
     return pm_emit(graph, &pm_op_sum_to, &x, 1, &attr, sizeof attr, NULL);
 }
 

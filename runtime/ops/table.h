@@ -36,6 +36,10 @@
     X(corrupt_backward)                                                                                                \
     X(denoise_step)                                                                                                    \
     X(guide)                                                                                                           \
+    X(matmul)                                                                                                          \
+    X(conv2d)                                                                                                          \
+    X(conv2d_data)                                                                                                     \
+    X(conv2d_weight)                                                                                                   \
     X(norm)                                                                                                            \
     X(norm_sums)                                                                                                       \
     X(norm_params)                                                                                                     \

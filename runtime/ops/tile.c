@@ -78,9 +78,7 @@ pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t
     return padded;
 }
 
-/* The stride of a binding of which a workgroup along the split axis covers `elements` f32. What is too large
- * for a stride is too large for any binding; the plan then says so. */
-static uint32_t stride_of(uint64_t elements)
+uint32_t pm_stride_of(uint64_t elements)
 {
     return elements <= UINT32_MAX / 4 ? (uint32_t)elements * 4 : 0;
 }
@@ -123,10 +121,10 @@ void pm_lower_product(pm_lowering *lowering, pm_product p)
     pm_push_u32(d, batched ? d_size / 4 : 0);
     pm_push_u32(d, tile.log2_lanes);
     pm_push_u32(d, (pm_is(p.bias) ? HAS_BIAS : 0u) | (batched ? IS_BATCHED : 0u));
-    pm_bind_in(d, a, 4, stride_of(a_slice));
-    pm_bind_in(d, b, 4, stride_of(b_slice));
-    pm_bind_in(d, pm_is(p.bias) ? p.bias : b, 4, pm_is(p.bias) ? 0 : stride_of(b_slice));
-    pm_bind_in(d, pm_is(residual) ? residual : a, 4, stride_of(pm_is(residual) ? rows * n4 : a_slice));
-    pm_bind_out(d, p.c, stride_of(rows * p.n));
+    pm_bind_in(d, a, 4, pm_stride_of(a_slice));
+    pm_bind_in(d, b, 4, pm_stride_of(b_slice));
+    pm_bind_in(d, pm_is(p.bias) ? p.bias : b, 4, pm_is(p.bias) ? 0 : pm_stride_of(b_slice));
+    pm_bind_in(d, pm_is(residual) ? residual : a, 4, pm_stride_of(pm_is(residual) ? rows * n4 : a_slice));
+    pm_bind_out(d, p.c, pm_stride_of(rows * p.n));
     pm_groups(d, tile.groups_x, tile.groups_y, p.batch, batched ? 2 : 1, 2.0 * p.m * p.n * p.k * p.batch);
 }

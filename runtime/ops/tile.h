@@ -29,6 +29,10 @@ static inline uint32_t pm_round4(uint32_t elements)
 pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t rows, uint32_t width,
                     uint32_t rows_out);
 
+/* The stride of a binding of which a workgroup along the split axis covers `elements` f32. What is too large
+ * for a stride is too large for any binding; the plan then says so. */
+uint32_t pm_stride_of(uint64_t elements);
+
 /* C[z] = op(A[z]) op(B[z]) (+ bias) (+ residual[z]), as pm_matmul. */
 typedef struct pm_product {
     pm_layout layout;

@@ -1,5 +1,5 @@
-// Rows of y = a row of a from unit `begin` on, and around it a row of b, or zeros: what concat.comp and its variants are. A
-// workgroup's units are those of its rows of a, then those of b, so that few lanes ever part.
+// Rows of y = a row of a from unit `begin` on, and around it a row of b, or zeros: what concat.comp and its
+// variants are. A workgroup's units are those of its rows of a, then those of b, so that few lanes ever part.
 #include "slab.glsl"
 
 layout(constant_id = 1) const bool HAS_B = true;

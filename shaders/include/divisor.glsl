@@ -1,6 +1,7 @@
-// Division by a push constant, without dividing, which drivers make slow code of: for any x < 2^31. pm_push_divisor in
-// runtime/ops/slab.h pushes the numbers and says why it is right. Copy one out of the push constants before a loop: a driver
-// has to think that what the loop writes may change them, and reads them anew each time.
+// Division by a push constant, without dividing, which drivers make slow code of: for any x < 2^31.
+// pm_push_divisor in runtime/ops/slab.h pushes the numbers and says why it is right. Copy one out of the push
+// constants before a loop: a driver has to think that what the loop writes may change them, and reads them
+// anew each time.
 #ifndef PUMICE_DIVISOR_GLSL
 #define PUMICE_DIVISOR_GLSL
 

@@ -1,8 +1,9 @@
 // Random numbers for the elements of a tensor [samples, ...]: element e of sample s gets part e % 4 of
-// pm_philox((e / 4, step, first sample + s, stream), seed). `counter` holds step, first sample, and the seed's two words.
+// pm_philox((e / 4, step, first sample + s, stream), seed). `counter` holds step, first sample, and the
+// seed's two words.
 //
-// The including shader has declared `PM_INPUT_UINT(0, counter)` and defined `vec4 pm_draw(uvec4 bits)`: what four words of
-// random bits become.
+// The including shader has declared `PM_INPUT_UINT(0, counter)` and defined `vec4 pm_draw(uvec4 bits)`: what
+// four words of random bits become.
 #ifndef PUMICE_DRAW_GLSL
 #define PUMICE_DRAW_GLSL
 
@@ -15,8 +16,8 @@ vec4 pm_draw_block(uint sample_index, uint block, uint stream)
     return pm_draw(pm_philox(place, uvec2(counter(2), counter(3))));
 }
 
-// For elements 4i .. 4i+3 of the whole tensor. A sample whose length is no multiple of 4 ends amid a vector, which then takes
-// its parts from several draws.
+// For elements 4i .. 4i+3 of the whole tensor. A sample whose length is no multiple of 4 ends amid a vector,
+// which then takes its parts from several draws.
 vec4 pm_draw_quad(uint i, pm_divisor sample_length, uint stream, bool aligned)
 {
     if (aligned) {

@@ -26,7 +26,7 @@ layout(push_constant) uniform Push
     uint group_channels;
     uint rows_per_base;    // of one workgroup along the split axis
     uint samples_per_base; // 1, or 0 where the positions are split
-    float inverse_count; // 1 / channels
+    float inverse_count;   // 1 / channels
 } p;
 
 PM_ROWS(0, x)

@@ -1,5 +1,5 @@
-// y = scale * the sum of a FACTOR x FACTOR square of x, row by row: what pool.comp and its variant are. The view's axes are
-// rows of squares, squares of a row, channels.
+// y = scale * the sum of a FACTOR x FACTOR square of x, row by row: what pool.comp and its variant are. The
+// view's axes are rows of squares, squares of a row, channels.
 #include "view.glsl"
 
 layout(constant_id = 2) const uint FACTOR = 2;

@@ -1,5 +1,6 @@
-// Kernels that move or add whole units: four elements (the plain variant), one float (NAME_ragged.comp, which defines
-// PM_RAGGED) or one 32-bit integer (NAME_uint.comp, which defines PM_INTEGER). Counts and strides are in units.
+// Kernels that move or add whole units: four elements (the plain variant), one float (NAME_ragged.comp, which
+// defines PM_RAGGED) or one 32-bit integer (NAME_uint.comp, which defines PM_INTEGER). Counts and strides are
+// in units.
 #ifndef PUMICE_UNIT_GLSL
 #define PUMICE_UNIT_GLSL
 

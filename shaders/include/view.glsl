@@ -1,5 +1,5 @@
-// A strided view: the output's unit number, taken apart along its axes, gives a place in the input. runtime/ops/layout.c
-// describes views and pushes PM_PUSH_VIEW.
+// A strided view: the output's unit number, taken apart along its axes, gives a place in the input.
+// runtime/ops/layout.c describes views and pushes PM_PUSH_VIEW.
 #ifndef PUMICE_VIEW_GLSL
 #define PUMICE_VIEW_GLSL
 
@@ -13,9 +13,9 @@ struct pm_view {
     pm_divisor extent[4]; // of the output's axes but the first
 };
 
-#define PM_PUSH_VIEW                                                                                                   \
-    PM_PUSH_SLAB                                                                                                       \
-    uint input_slab; /* units of the input that one slab covers; 0: it is bound whole */                               \
+#define PM_PUSH_VIEW \
+    PM_PUSH_SLAB \
+    uint input_slab; /* units of the input that one slab covers; 0: it is bound whole */ \
     pm_view view;
 
 // The view with its beginning in the binding; copied before a loop, like any divisor.
@@ -29,7 +29,8 @@ void pm_view_axis(inout uint place, inout uint rest, pm_divisor extent, uint str
     rest = outer;
 }
 
-// Where the unit is that output unit i (in the whole output) is made of. Not a loop: drivers keep its arrays in memory.
+// Where the unit is that output unit i (in the whole output) is made of. Not a loop: drivers keep its arrays
+// in memory.
 uint pm_view_place(pm_view view, uint i)
 {
     uint place = view.first;

@@ -1,0 +1,504 @@
+/* Convolution of images [B,H,W,C] as a matrix product whose rows are output pixels, and its two gradients.
+ * The data gradient is a convolution itself, of the output's gradient spread out by the stride, with the
+ * kernel turned by half a turn. */
+#include "base/status.h"
+#include "ops/check.h"
+#include "ops/slab.h"
+#include "ops/table.h"
+#include "ops/tile.h"
+
+enum { IN_X, IN_WEIGHT, IN_BIAS, IN_PER_SAMPLE, IN_RESIDUAL, N_IN };
+enum { GRAD_IN_DY, GRAD_IN_OTHER }; /* of both gradients: dY, then the weights or X */
+
+/* Sizes of one convolution; `channels` etc. are X's, `out_...` are Y's. */
+typedef struct conv_attr {
+    uint32_t batch, height, width, channels;
+    uint32_t out_height, out_width, out_channels;
+    uint32_t kernel_height, kernel_width;
+    uint32_t stride, top, left;
+} conv_attr;
+
+/* ---- Shapes
+ * ------------------------------------------------------------------------------------------------- */
+
+static pm_shape x_shape(const conv_attr *c)
+{
+    return PM_SHAPE(c->batch, c->height, c->width, c->channels);
+}
+
+static pm_shape y_shape(const conv_attr *c)
+{
+    return PM_SHAPE(c->batch, c->out_height, c->out_width, c->out_channels);
+}
+
+static pm_shape weight_shape(const conv_attr *c)
+{
+    return PM_SHAPE(c->kernel_height, c->kernel_width, c->channels, c->out_channels);
+}
+
+/* pm_conv2d found the sizes from x and the weights; here the optional operands are held against them. */
+static void shape_conv2d(pm_graph *graph, pm_node *node)
+{
+    static const char *const names[] = {
+        [IN_BIAS] = "bias", [IN_PER_SAMPLE] = "addend of a sample", [IN_RESIDUAL] = "residual"};
+    const conv_attr *c = PM_ATTR(conv_attr, node);
+    char text[64], y_text[64];
+    pm_shape want[N_IN] = {[IN_BIAS] = PM_SHAPE(c->out_channels),
+                           [IN_PER_SAMPLE] = PM_SHAPE(c->batch, c->out_channels),
+                           [IN_RESIDUAL] = y_shape(c)};
+    if (!pm_check_operand(graph, node, IN_X, PM_DTYPE_F32) ||
+        !pm_check_operand(graph, node, IN_WEIGHT, PM_DTYPE_F32))
+        return;
+    for (uint32_t i = IN_BIAS; i < N_IN; i++) {
+        if (!pm_is(node->in[i])) continue;
+        if (!pm_check_operand(graph, node, i, PM_DTYPE_F32)) return;
+        pm_shape shape = pm_shape_of(graph, node->in[i]);
+        if (!pm_shape_equal(shape, want[i])) {
+            pm_graph_fail(graph, PM_BAD_USAGE, "conv2d: the %s is %s, and the result is %s", names[i],
+                          pm_shape_text(shape, text), pm_shape_text(y_shape(c), y_text));
+            return;
+        }
+    }
+    pm_node_output(graph, node, PM_DTYPE_F32, y_shape(c));
+}
+
+static void shape_conv2d_data(pm_graph *graph, pm_node *node)
+{
+    pm_node_output(graph, node, PM_DTYPE_F32, x_shape(PM_ATTR(conv_attr, node)));
+}
+
+static void shape_conv2d_weight(pm_graph *graph, pm_node *node)
+{
+    pm_node_output(graph, node, PM_DTYPE_F32, weight_shape(PM_ATTR(conv_attr, node)));
+}
+
+/* ---- Dispatches
+ * --------------------------------------------------------------------------------------------- */
+
+static uint32_t log2_of(uint32_t power)
+{
+    uint32_t log2 = 0;
+    while (power >> (log2 + 1)) log2++;
+    return log2;
+}
+
+/* The weights in whole vec4s; turned round and with their channels swapped for the data gradient. */
+static pm_tensor prepare_weights(pm_lowering *lowering, const conv_attr *c, pm_tensor weight, bool flip)
+{
+    if (!flip && pm_is_quads(c->channels) && pm_is_quads(c->out_channels)) return weight;
+    uint32_t taps = c->kernel_height * c->kernel_width, lanes = lowering->rules->lanes;
+    uint32_t rows = pm_round4(flip ? c->out_channels : c->channels);
+    uint32_t quads = pm_round4(flip ? c->channels : c->out_channels) / 4, count = taps * rows * quads;
+    pm_tensor prepared = pm_scratch(lowering, PM_DTYPE_F32, count * 4);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_flip", lanes);
+    pm_spec(d, flip);
+    pm_push_u32(d, count);
+    pm_push_divisor(d, quads);
+    pm_push_divisor(d, rows);
+    pm_push_u32(d, taps);
+    pm_push_u32(d, c->channels);
+    pm_push_u32(d, c->out_channels);
+    pm_bind_in(d, weight, 1, 0);
+    pm_bind_out(d, prepared, 0);
+    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, 0);
+    return prepared;
+}
+
+static pm_tensor padded_channels(pm_lowering *lowering, pm_tensor x, uint32_t rows, uint32_t channels)
+{
+    return pm_is(x) ? pm_padded(lowering, x, 1, rows, channels, rows) : PM_NONE;
+}
+
+typedef struct conv_operands {
+    pm_tensor x, weight, bias, per_sample, residual, y; /* weight: prepared */
+} conv_operands;
+
+/* Samples that one z of the grid covers: enough pixels to be worth it, and to fill tiles. Does not matter to
+ * the result. */
+static uint32_t samples_of_slice(const conv_attr *c)
+{
+    uint32_t samples = 4096 / (c->out_height * c->out_width);
+    uint32_t slices = pm_ceil_div(c->batch, samples ? samples : 1);
+    return pm_ceil_div(c->batch, slices);
+}
+
+/* `spread` as in shaders/conv2d.comp. */
+static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
+{
+    enum { HAS_BIAS = 1 }; /* of shaders/conv2d.comp */
+    uint32_t slice = samples_of_slice(c), in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
+    uint32_t pixels = c->height * c->width, out_pixels = c->out_height * c->out_width;
+    uint32_t rows =
+        spread * spread * slice * pm_ceil_div(c->out_height, spread) * pm_ceil_div(c->out_width, spread);
+    pm_tensor x = padded_channels(lowering, o.x, c->batch * pixels, c->channels);
+    pm_tensor per_sample = padded_channels(lowering, o.per_sample, c->batch, c->out_channels);
+    pm_tensor residual = padded_channels(lowering, o.residual, c->batch * out_pixels, c->out_channels);
+    pm_tile tile = pm_tile_for(lowering->rules, rows, c->out_channels);
+    uint32_t x_stride = pm_stride_of((uint64_t)slice * pixels * in4);
+
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d", lowering->rules->gemm_lanes);
+    pm_spec_tile(d, &tile, c->out_channels);
+    pm_spec(d, pm_is(per_sample));
+    pm_spec(d, pm_is(residual));
+    const uint32_t sizes[] = {c->batch,
+                              slice,
+                              c->height,
+                              c->width,
+                              in4,
+                              c->out_height,
+                              c->out_width,
+                              c->out_channels,
+                              c->kernel_height,
+                              c->kernel_width,
+                              c->top,
+                              c->left,
+                              c->stride,
+                              log2_of(spread),
+                              tile.log2_lanes,
+                              pm_is(o.bias) ? HAS_BIAS : 0};
+    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) pm_push_u32(d, sizes[i]);
+    pm_bind_in(d, x, 4, x_stride);
+    pm_bind_in(d, o.weight, 4, 0);
+    pm_bind_in(d, pm_is(o.bias) ? o.bias : o.weight, 4, 0);
+    pm_bind_in(d, pm_is(per_sample) ? per_sample : x, 4,
+               pm_is(per_sample) ? pm_stride_of((uint64_t)slice * out4) : x_stride);
+    pm_bind_in(d, pm_is(residual) ? residual : x, 4,
+               pm_is(residual) ? pm_stride_of((uint64_t)slice * out_pixels * out4) : x_stride);
+    pm_bind_out(d, o.y, pm_stride_of((uint64_t)slice * out_pixels * c->out_channels));
+    pm_groups(d, tile.groups_x, tile.groups_y, pm_ceil_div(c->batch, slice), 2,
+              2.0 * c->batch * out_pixels * c->out_channels * c->kernel_height * c->kernel_width *
+                  c->channels / (spread * spread));
+}
+
+/* Whether this is the product of the pixels' channels and a matrix. */
+static bool is_product(const conv_attr *c)
+{
+    return c->kernel_height == 1 && c->kernel_width == 1 && c->stride == 1 && c->out_height == c->height &&
+           c->out_width == c->width;
+}
+
+static void lower_conv2d(pm_lowering *lowering, const pm_node *node)
+{
+    const conv_attr *c = PM_ATTR(conv_attr, node);
+    const pm_tensor *in = node->in;
+    if (is_product(c) && !pm_is(in[IN_PER_SAMPLE])) {
+        pm_lower_product(lowering, (pm_product){.layout = PM_AB,
+                                                .m = c->batch * c->height * c->width,
+                                                .n = c->out_channels,
+                                                .k = c->channels,
+                                                .batch = 1,
+                                                .a = in[IN_X],
+                                                .b = in[IN_WEIGHT],
+                                                .bias = in[IN_BIAS],
+                                                .residual = in[IN_RESIDUAL],
+                                                .c = node->out[0]});
+        return;
+    }
+    pm_tensor weight = prepare_weights(lowering, c, in[IN_WEIGHT], false);
+    lower_tiles(
+        lowering, c, 1,
+        (conv_operands){in[IN_X], weight, in[IN_BIAS], in[IN_PER_SAMPLE], in[IN_RESIDUAL], node->out[0]});
+}
+
+static void lower_conv2d_data(pm_lowering *lowering, const pm_node *node)
+{
+    const conv_attr *c = PM_ATTR(conv_attr, node);
+    pm_tensor dy = node->in[GRAD_IN_DY], weight = node->in[GRAD_IN_OTHER];
+    if (is_product(c)) {
+        pm_lower_product(lowering, (pm_product){.layout = PM_ABT,
+                                                .m = c->batch * c->height * c->width,
+                                                .n = c->channels,
+                                                .k = c->out_channels,
+                                                .batch = 1,
+                                                .a = dy,
+                                                .b = weight,
+                                                .c = node->out[0]});
+        return;
+    }
+    conv_attr turned = {
+        .batch = c->batch,
+        .height = c->out_height,
+        .width = c->out_width,
+        .channels = c->out_channels,
+        .out_height = c->height,
+        .out_width = c->width,
+        .out_channels = c->channels,
+        .kernel_height = c->kernel_height,
+        .kernel_width = c->kernel_width,
+        .stride = 1,
+        .top = c->kernel_height - 1 - c->top,
+        .left = c->kernel_width - 1 - c->left,
+    };
+    lower_tiles(
+        lowering, &turned, c->stride,
+        (conv_operands){.x = dy, .weight = prepare_weights(lowering, c, weight, true), .y = node->out[0]});
+}
+
+/* Samples of a chunk of the weights' gradient, whose order of summation it decides: about a thousand pixels;
+ * more where that would make more than 128 chunks, or chunks' results of more than 2^22 elements. */
+static uint32_t samples_of_chunk(const conv_attr *c)
+{
+    uint32_t samples = 1024 / (c->out_height * c->out_width), most = 128;
+    uint32_t weights = c->kernel_height * c->kernel_width * c->channels * c->out_channels;
+    uint32_t chunks = pm_ceil_div(c->batch, samples ? samples : 1);
+    if (most > (1u << 22) / weights) most = (1u << 22) / weights;
+    if (most == 0) most = 1;
+    return pm_ceil_div(c->batch, chunks < most ? chunks : most);
+}
+
+static void lower_weight_sum(pm_lowering *lowering, const conv_attr *c, pm_tensor parts, uint32_t chunks,
+                             pm_tensor dw)
+{
+    uint32_t in4 = pm_round4(c->channels), quads = pm_round4(c->out_channels) / 4,
+             lanes = lowering->rules->lanes;
+    uint32_t count = c->kernel_height * c->kernel_width * in4 * quads;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight_sum", lanes);
+    pm_spec_tile(d, &(pm_tile){.rows = 4, .columns = 1}, c->out_channels);
+    pm_push_u32(d, count);
+    pm_push_u32(d, chunks);
+    pm_push_divisor(d, quads);
+    pm_push_divisor(d, in4);
+    pm_push_u32(d, c->channels);
+    pm_push_u32(d, c->out_channels);
+    pm_bind_in(d, parts, 4, 0);
+    pm_bind_out(d, dw, 0);
+    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, (double)count * 4 * chunks);
+}
+
+static void lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
+{
+    const conv_attr *c = PM_ATTR(conv_attr, node);
+    uint32_t chunk = samples_of_chunk(c), chunks = pm_ceil_div(c->batch, chunk);
+    uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
+    uint32_t pixels = c->height * c->width, out_pixels = c->out_height * c->out_width;
+    uint32_t rows = c->kernel_height * c->kernel_width * in4;
+    pm_tensor dy = padded_channels(lowering, node->in[GRAD_IN_DY], c->batch * out_pixels, c->out_channels);
+    pm_tensor x = padded_channels(lowering, node->in[GRAD_IN_OTHER], c->batch * pixels, c->channels);
+    bool direct = chunks == 1 && pm_is_quads(c->channels) && pm_is_quads(c->out_channels);
+    pm_tensor parts = direct ? node->out[0] : pm_scratch(lowering, PM_DTYPE_F32, chunks * rows * out4);
+    pm_tile tile = pm_tile_for(lowering->rules, rows, out4);
+
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight", lowering->rules->gemm_lanes);
+    pm_spec_tile(d, &tile, out4);
+    const uint32_t sizes[] = {c->batch,      chunk,        c->height, c->width,         in4,
+                              c->out_height, c->out_width, out4,      c->kernel_height, c->kernel_width,
+                              c->top,        c->left,      c->stride, tile.log2_lanes};
+    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) pm_push_u32(d, sizes[i]);
+    pm_bind_in(d, x, 4, pm_stride_of((uint64_t)chunk * pixels * in4));
+    pm_bind_in(d, dy, 4, pm_stride_of((uint64_t)chunk * out_pixels * out4));
+    pm_bind_out(d, parts, pm_stride_of((uint64_t)rows * out4));
+    pm_groups(d, tile.groups_x, tile.groups_y, chunks, 2, 2.0 * c->batch * out_pixels * rows * out4);
+    if (!direct) lower_weight_sum(lowering, c, parts, chunks, node->out[0]);
+}
+
+/* ---- References
+ * --------------------------------------------------------------------------------------------- */
+
+/* What a tap of an output pixel multiplies: element [at_x, ci] of x with element [at_w, ci, co] of the
+ * weights, for all ci, co. */
+typedef void visit(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at, uint32_t y_at);
+
+static void visit_taps(const pm_reference *ref, visit *function)
+{
+    const conv_attr *c = PM_ATTR(conv_attr, ref->node);
+    for (uint32_t i = 0; i < c->batch * c->out_height * c->out_width; i++) {
+        uint32_t b = i / (c->out_height * c->out_width), y = i / c->out_width % c->out_height,
+                 x = i % c->out_width;
+        for (uint32_t tap = 0; tap < c->kernel_height * c->kernel_width; tap++) {
+            int64_t row = (int64_t)y * c->stride + tap / c->kernel_width - c->top;
+            int64_t column = (int64_t)x * c->stride + tap % c->kernel_width - c->left;
+            if (row < 0 || column < 0 || row >= c->height || column >= c->width) continue;
+            uint32_t pixel = (b * c->height + (uint32_t)row) * c->width + (uint32_t)column;
+            function(ref, c, pixel * c->channels, tap * c->channels * c->out_channels, i * c->out_channels);
+        }
+    }
+}
+
+static void visit_forward(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at,
+                          uint32_t y_at)
+{
+    const double *x = ref->in[IN_X].f + x_at, *w = ref->in[IN_WEIGHT].f + w_at;
+    double *y = ref->out[0].f + y_at;
+    for (uint32_t co = 0; co < c->out_channels; co++) {
+        for (uint32_t ci = 0; ci < c->channels; ci++) y[co] += x[ci] * w[ci * c->out_channels + co];
+    }
+}
+
+static void visit_data(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at,
+                       uint32_t y_at)
+{
+    const double *dy = ref->in[GRAD_IN_DY].f + y_at, *w = ref->in[GRAD_IN_OTHER].f + w_at;
+    double *dx = ref->out[0].f + x_at;
+    for (uint32_t ci = 0; ci < c->channels; ci++) {
+        for (uint32_t co = 0; co < c->out_channels; co++) dx[ci] += dy[co] * w[ci * c->out_channels + co];
+    }
+}
+
+static void visit_weight(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at,
+                         uint32_t y_at)
+{
+    const double *dy = ref->in[GRAD_IN_DY].f + y_at, *x = ref->in[GRAD_IN_OTHER].f + x_at;
+    double *dw = ref->out[0].f + w_at;
+    for (uint32_t ci = 0; ci < c->channels; ci++) {
+        for (uint32_t co = 0; co < c->out_channels; co++) dw[ci * c->out_channels + co] += x[ci] * dy[co];
+    }
+}
+
+static void clear(const pm_host *host)
+{
+    for (uint32_t i = 0; i < host->count; i++) host->f[i] = 0.0;
+}
+
+static void reference_conv2d(const pm_reference *ref)
+{
+    const conv_attr *c = PM_ATTR(conv_attr, ref->node);
+    const pm_host *in = ref->in;
+    clear(&ref->out[0]);
+    visit_taps(ref, visit_forward);
+    for (uint32_t i = 0; i < ref->out[0].count; i++) {
+        uint32_t co = i % c->out_channels, b = i / (c->out_height * c->out_width * c->out_channels);
+        if (in[IN_BIAS].count) ref->out[0].f[i] += in[IN_BIAS].f[co];
+        if (in[IN_PER_SAMPLE].count) ref->out[0].f[i] += in[IN_PER_SAMPLE].f[b * c->out_channels + co];
+        if (in[IN_RESIDUAL].count) ref->out[0].f[i] += in[IN_RESIDUAL].f[i];
+    }
+}
+
+static void reference_conv2d_data(const pm_reference *ref)
+{
+    clear(&ref->out[0]);
+    visit_taps(ref, visit_data);
+}
+
+static void reference_conv2d_weight(const pm_reference *ref)
+{
+    clear(&ref->out[0]);
+    visit_taps(ref, visit_weight);
+}
+
+/* ---- The operators
+ * ------------------------------------------------------------------------------------------ */
+
+/* dX from dY and the weights; dW from dY and X. Neither is differentiable again. */
+const pm_op pm_op_conv2d_data = {
+    .name = "conv2d_data",
+    .shape = shape_conv2d_data,
+    .lower = lower_conv2d_data,
+    .reference = reference_conv2d_data,
+};
+
+const pm_op pm_op_conv2d_weight = {
+    .name = "conv2d_weight",
+    .shape = shape_conv2d_weight,
+    .lower = lower_conv2d_weight,
+    .reference = reference_conv2d_weight,
+};
+
+static void backward_conv2d(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out,
+                            const bool *wants, pm_tensor *grad_in)
+{
+    const conv_attr *c = PM_ATTR(conv_attr, node);
+    pm_tensor dy = grad_out[0];
+    if (wants[IN_X]) {
+        grad_in[IN_X] =
+            pm_emit(graph, &pm_op_conv2d_data, (pm_tensor[]){dy, node->in[IN_WEIGHT]}, 2, c, sizeof *c, NULL);
+    }
+    if (wants[IN_WEIGHT]) {
+        grad_in[IN_WEIGHT] =
+            pm_emit(graph, &pm_op_conv2d_weight, (pm_tensor[]){dy, node->in[IN_X]}, 2, c, sizeof *c, NULL);
+    }
+    if (wants[IN_BIAS]) grad_in[IN_BIAS] = pm_sum_to(graph, dy, PM_SHAPE(c->out_channels));
+    if (wants[IN_PER_SAMPLE]) {
+        pm_tensor sum = pm_sum_to(graph, dy, PM_SHAPE(c->batch, 1, 1, c->out_channels));
+        grad_in[IN_PER_SAMPLE] = pm_reshape(graph, sum, PM_SHAPE(c->batch, c->out_channels));
+    }
+    if (wants[IN_RESIDUAL]) grad_in[IN_RESIDUAL] = dy;
+}
+
+/* p: batch, height, width, channels, out channels, kernel, stride, padding at the four sides as a decimal
+ * number (top, left, bottom, right), optional operands (1 bias, 2 per sample, 4 residual). */
+static pm_tensor case_conv2d(pm_graph *graph, const uint32_t *p)
+{
+    uint32_t top = p[7] / 1000, left = p[7] / 100 % 10, bottom = p[7] / 10 % 10, right = p[7] % 10;
+    uint32_t height = (p[1] + top + bottom - p[5]) / p[6] + 1,
+             width = (p[2] + left + right - p[5]) / p[6] + 1;
+    pm_tensor x = pm_case_leaf(graph, "x", PM_SHAPE(p[0], p[1], p[2], p[3]), 1.0f);
+    pm_tensor weight = pm_case_leaf(graph, "weight", PM_SHAPE(p[5], p[5], p[3], p[4]), 1.0f);
+    pm_conv2d_args args = {
+        .stride = p[6], .pad_top = top, .pad_left = left, .pad_bottom = bottom, .pad_right = right};
+    if (p[8] & 1) args.bias = pm_case_leaf(graph, "bias", PM_SHAPE(p[4]), 1.0f);
+    if (p[8] & 2) args.per_sample = pm_case_leaf(graph, "per_sample", PM_SHAPE(p[0], p[4]), 1.0f);
+    if (p[8] & 4) args.residual = pm_case_leaf(graph, "residual", PM_SHAPE(p[0], height, width, p[4]), 1.0f);
+    return pm_conv2d(graph, x, weight, args);
+}
+
+static const pm_case cases_conv2d[] = {
+    {.name = "3x3", .build = case_conv2d, .p = {2, 5, 7, 8, 12, 3, 1, 1111}, .linear = true},
+    {.name = "3x3, all addends", .build = case_conv2d, .p = {3, 4, 6, 4, 8, 3, 1, 1111, 7}},
+    {.name = "3x3, odd channels, all addends", .build = case_conv2d, .p = {2, 5, 4, 3, 5, 3, 1, 1111, 7}},
+    {.name = "3x3, one channel in", .build = case_conv2d, .p = {2, 6, 6, 1, 8, 3, 1, 1111, 1}},
+    {.name = "3x3, one channel out", .build = case_conv2d, .p = {2, 6, 6, 8, 1, 3, 1, 1111, 1}},
+    {.name = "3x3, no padding", .build = case_conv2d, .p = {2, 5, 6, 4, 4, 3, 1, 0}, .linear = true},
+    {.name = "3x3, uneven padding", .build = case_conv2d, .p = {2, 5, 6, 4, 4, 3, 1, 2010}, .linear = true},
+    {.name = "3x3, one pixel", .build = case_conv2d, .p = {3, 1, 1, 4, 4, 3, 1, 1111}, .linear = true},
+    {.name = "3x3, stride 2", .build = case_conv2d, .p = {2, 8, 8, 4, 8, 3, 2, 1100}, .linear = true},
+    {.name = "3x3, stride 2, odd sides and channels",
+     .build = case_conv2d,
+     .p = {2, 7, 5, 3, 6, 3, 2, 1111, 3}},
+    {.name = "3x3, stride 2, padded behind", .build = case_conv2d, .p = {3, 6, 4, 5, 4, 3, 2, 11, 4}},
+    {.name = "1x1", .build = case_conv2d, .p = {2, 3, 5, 8, 12, 1, 1, 0, 5}},
+    {.name = "1x1, odd channels, per sample", .build = case_conv2d, .p = {2, 3, 5, 3, 2, 1, 1, 0, 3}},
+    {.name = "1x1, stride 2", .build = case_conv2d, .p = {2, 5, 4, 4, 4, 1, 2, 0, 1}},
+    {.name = "3x3, several workgroups and chunks",
+     .build = case_conv2d,
+     .p = {5, 23, 21, 4, 4, 3, 1, 1111, 1}},
+};
+
+const pm_op pm_op_conv2d = {
+    .name = "conv2d",
+    .shape = shape_conv2d,
+    .backward = backward_conv2d,
+    .lower = lower_conv2d,
+    .reference = reference_conv2d,
+    PM_CASES(cases_conv2d),
+};
+
+pm_tensor pm_conv2d(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_conv2d_args args)
+{
+    if (!pm_ok(graph)) return PM_NONE;
+    char x_text[64], w_text[64];
+    pm_shape in = pm_shape_of(graph, x), w = pm_shape_of(graph, weight);
+    if (in.rank != 4 || w.rank != 4 || in.dim[3] != w.dim[2]) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "conv2d: x %s does not fit the weights %s",
+                      pm_shape_text(in, x_text), pm_shape_text(w, w_text));
+        return PM_NONE;
+    }
+    uint32_t stride = args.stride ? args.stride : 1;
+    bool padding_fits = args.pad_top < w.dim[0] && args.pad_bottom < w.dim[0] && args.pad_left < w.dim[1] &&
+                        args.pad_right < w.dim[1];
+    if (stride > 2 || w.dim[0] > 16 || w.dim[1] > 16 || !padding_fits ||
+        in.dim[1] + args.pad_top + args.pad_bottom < w.dim[0] ||
+        in.dim[2] + args.pad_left + args.pad_right < w.dim[1]) {
+        pm_graph_fail(
+            graph, PM_BAD_USAGE,
+            "conv2d: x %s, weights %s: the stride must be 1 or 2, the padding smaller than the kernel, and "
+            "the kernel no larger than the padded image (or 16)",
+            pm_shape_text(in, x_text), pm_shape_text(w, w_text));
+        return PM_NONE;
+    }
+    conv_attr attr = {
+        .batch = in.dim[0],
+        .height = in.dim[1],
+        .width = in.dim[2],
+        .channels = in.dim[3],
+        .out_height = (in.dim[1] + args.pad_top + args.pad_bottom - w.dim[0]) / stride + 1,
+        .out_width = (in.dim[2] + args.pad_left + args.pad_right - w.dim[1]) / stride + 1,
+        .out_channels = w.dim[3],
+        .kernel_height = w.dim[0],
+        .kernel_width = w.dim[1],
+        .stride = stride,
+        .top = args.pad_top,
+        .left = args.pad_left,
+    };
+    pm_tensor operands[N_IN] = {x, weight, args.bias, args.per_sample, args.residual};
+    return pm_emit(graph, &pm_op_conv2d, operands, N_IN, &attr, sizeof attr, NULL);
+}
