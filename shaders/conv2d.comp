@@ -20,7 +20,7 @@ const uint HAS_BIAS = 1;
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
-    // z runs over chunks of samples, and is the split axis: X, Y, per-sample and residual are bound from the piece on.
+    // z runs over chunks of samples, and is the split axis: X, Y and residual are bound from the piece on.
     uint samples, chunk;
     uint height, width, channels;             // of X
     uint out_height, out_width, out_channels; // of Y
@@ -110,7 +110,7 @@ void store()
             uint quad = tile_quad(p.log2_lanes, j);
             if (sample_of[i] != NO_SAMPLE && quad < quads(p.out_channels)) {
                 vec4 v = tile[i][j] + addend[j]; // a sum is never -0, which + 0 would change
-                if (HAS_PER_SAMPLE) v += per_sample(of_piece * quads(p.out_channels) + quad);
+                if (HAS_PER_SAMPLE) v += per_sample((p.base * p.chunk + of_piece) * quads(p.out_channels) + quad);
                 if (HAS_RESIDUAL) v += residual(pixel * quads(p.out_channels) + quad);
                 PM_TILE_STORE(pixel, quad, p.out_channels, v)
             }

@@ -13,7 +13,8 @@
 
 cli_globals cli;
 
-/* ---- Device ----------------------------------------------------------------------------------------------------- */
+/* ---- Device
+ * ----------------------------------------------------------------------------------------------------- */
 
 pm_precision cli_precision(void)
 {
@@ -27,12 +28,13 @@ pm_status cli_open_device(pm_device **out, pm_error *error)
     if (status != PM_OK) return status;
     const pm_device_facts *facts = pm_device_facts_of(*out);
     cli_say("%s", pm_device_choice(*out));
-    cli_log_event("device", json_pack("{s:s, s:s, s:s}", "name", facts->name, "driver", facts->driver, "driver_info",
-                                      facts->driver_info));
+    cli_log_event("device", json_pack("{s:s, s:s, s:s}", "name", facts->name, "driver", facts->driver,
+                                      "driver_info", facts->driver_info));
     return PM_OK;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------------------------ */
+/* ---- Files
+ * ------------------------------------------------------------------------------------------------------ */
 
 bool cli_file_exists(const char *path)
 {
@@ -49,7 +51,8 @@ pm_status cli_find_model(const char *name, char *path, size_t size, pm_error *er
         (void)snprintf(path, size, "%s/%s.safetensors", places[i], name);
         if (cli_file_exists(path)) return PM_OK;
     }
-    if (strchr(name, '/') || strchr(name, '.')) return pm_fail_at(error, PM_IO, name, "cannot be opened: %s", strerror(ENOENT));
+    if (strchr(name, '/') || strchr(name, '.'))
+        return pm_fail_at(error, PM_IO, name, "cannot be opened: %s", strerror(ENOENT));
     return pm_fail_at(error, PM_IO, name, "no such file, and no model of this name comes with Pumice");
 }
 
@@ -61,7 +64,8 @@ pm_status cli_open_model(const char *name, pm_model **out, pm_error *error)
     return status == PM_OK ? pm_model_open(path, out, error) : status;
 }
 
-pm_status cli_open_data(const pm_recipe *recipe, const char *directory, pm_split split, pm_dataset **out, pm_error *error)
+pm_status cli_open_data(const pm_recipe *recipe, const char *directory, pm_split split, pm_dataset **out,
+                        pm_error *error)
 {
     const char *source = directory ? directory : recipe->data.source;
     /* The seed of the split is fixed, so that no verb takes for a test what another has trained on. */
@@ -88,7 +92,8 @@ pm_status cli_make_directory(const char *path, pm_error *error)
         }
     }
     struct stat info;
-    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) return pm_fail_at(error, PM_IO, path, "is not a directory");
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
+        return pm_fail_at(error, PM_IO, path, "is not a directory");
     return PM_OK;
 }
 
@@ -100,7 +105,8 @@ pm_status cli_check_writable(const char *path, pm_error *error)
     return status;
 }
 
-/* ---- Interruption ----------------------------------------------------------------------------------------------- */
+/* ---- Interruption
+ * ----------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stopped;
 
@@ -123,7 +129,8 @@ bool cli_stopped(void)
     return stopped != 0;
 }
 
-/* ---- Results ---------------------------------------------------------------------------------------------------- */
+/* ---- Results
+ * ---------------------------------------------------------------------------------------------------- */
 
 void cli_log_event(const char *name, json_t *more)
 {

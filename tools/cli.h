@@ -25,15 +25,17 @@ pm_status cli_open_device(pm_device **out, pm_error *error);
 
 pm_precision cli_precision(void);
 
-/* A model file by its path, or by the name of one that comes with Pumice ("fashion-small"); looked for where Pumice is
- * installed, then in the source tree. PM_BAD_USAGE when there is neither. */
+/* A model file by its path, or by the name of one that comes with Pumice ("fashion-small"); looked for where
+ * Pumice is installed, then in the source tree. PM_BAD_USAGE when there is neither. */
 pm_status cli_find_model(const char *name, char *path, size_t size, pm_error *error);
 
 /* cli_find_model and pm_model_open. */
 pm_status cli_open_model(const char *name, pm_model **out, pm_error *error);
 
-/* Opens one split of the data that the recipe names; `directory` (or NULL) replaces it. The caller closes it. */
-pm_status cli_open_data(const pm_recipe *recipe, const char *directory, pm_split split, pm_dataset **out, pm_error *error);
+/* Opens one split of the data that the recipe names; `directory` (or NULL) replaces it. The caller closes it.
+ */
+pm_status cli_open_data(const pm_recipe *recipe, const char *directory, pm_split split, pm_dataset **out,
+                        pm_error *error);
 
 /* From now on SIGINT and SIGTERM only make cli_stopped() true; the second one ends the program as usual. */
 void cli_catch_signals(void);

@@ -4,7 +4,7 @@
 
 #include "options.h"
 
-extern const cli_verb cli_devices, cli_check, cli_train, cli_sample, cli_eval, cli_bench, cli_inspect, cli_systems,
-    cli_recipes, cli_completion, cli_manual;
+extern const cli_verb cli_devices, cli_check, cli_train, cli_sample, cli_eval, cli_bench, cli_inspect,
+    cli_systems, cli_recipes, cli_completion, cli_manual;
 
 #endif

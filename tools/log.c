@@ -49,13 +49,15 @@ pm_status cli_log_close(cli_log *log, pm_error *error)
 {
     if (!log) return PM_OK;
     bool failed = fclose(log->file) != 0 || log->failed;
-    pm_status status = failed ? pm_fail_at(error, PM_IO, log->path, "not all of the log could be written") : PM_OK;
+    pm_status status =
+        failed ? pm_fail_at(error, PM_IO, log->path, "not all of the log could be written") : PM_OK;
     free(log->path);
     free(log);
     return status;
 }
 
-pm_status cli_log_read(const char *path, void (*line)(void *user, const json_t *object), void *user, pm_error *error)
+pm_status cli_log_read(const char *path, void (*line)(void *user, const json_t *object), void *user,
+                       pm_error *error)
 {
     static const pm_json_limits limits = {.depth = 8, .values = 1000};
     uint8_t *bytes;

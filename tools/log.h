@@ -17,9 +17,10 @@ void cli_log_write(cli_log *log, json_t *object);
 /* Closes it; PM_IO when anything could not be written. NULL is accepted. */
 pm_status cli_log_close(cli_log *log, pm_error *error);
 
-/* Calls `line` for each object of a log that was written by these functions. A last line that a crash has cut off is left out.
- * Fails with PM_IO, PM_BAD_FILE. */
-pm_status cli_log_read(const char *path, void (*line)(void *user, const json_t *object), void *user, pm_error *error);
+/* Calls `line` for each object of a log that was written by these functions. A last line that a crash has cut
+ * off is left out. Fails with PM_IO, PM_BAD_FILE. */
+pm_status cli_log_read(const char *path, void (*line)(void *user, const json_t *object), void *user,
+                       pm_error *error);
 
 /* A number for JSON: null where it is not finite, which JSON cannot say. */
 json_t *cli_real(double value);

@@ -1,4 +1,5 @@
-/* The command `pumice`: its verbs, the options that all of them take, and the way from a status to an exit code. */
+/* The command `pumice`: its verbs, the options that all of them take, and the way from a status to an exit
+ * code. */
 #include "cli.h"
 #include "commands.h"
 
@@ -66,7 +67,8 @@ static pm_status run(int argc, char **argv, const cli_line *line, pm_error *erro
     if (status != PM_OK) return status;
     log_start(argc, argv);
     status = line->verb->run(line->n_arguments, line->arguments, error);
-    cli_log_event("end", json_pack("{s:i, s:s}", "status", (int)status, "message", status == PM_OK ? "" : error->message));
+    cli_log_event("end", json_pack("{s:i, s:s}", "status", (int)status, "message",
+                                   status == PM_OK ? "" : error->message));
     pm_status closed = cli_log_close(cli.log, status == PM_OK ? error : &ignored);
     return status == PM_OK ? closed : status;
 }
@@ -76,8 +78,8 @@ int main(int argc, char **argv)
     pm_error error = {0};
     cli_line line;
     const char **room = calloc((size_t)argc + 1, sizeof *room);
-    pm_status status =
-        room ? cli_parse(argc, argv, room, &line, &error) : pm_fail(&error, PM_NO_MEMORY, "out of host memory");
+    pm_status status = room ? cli_parse(argc, argv, room, &line, &error)
+                            : pm_fail(&error, PM_NO_MEMORY, "out of host memory");
     if (status == PM_OK) {
         if (line.version) {
             puts("pumice " PM_VERSION);
@@ -89,7 +91,8 @@ int main(int argc, char **argv)
             status = run(argc, argv, &line, &error);
         }
     }
-    if (fflush(stdout) != 0 && status == PM_OK) status = pm_fail(&error, PM_IO, "standard output cannot be written");
+    if (fflush(stdout) != 0 && status == PM_OK)
+        status = pm_fail(&error, PM_IO, "standard output cannot be written");
     /* A check that failed has said so on standard output, and leaves no message. */
     if (status != PM_OK && error.message[0]) fprintf(stderr, "pumice: %s\n", error.message);
     free(room);

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Words and numbers ---------------------------------------------------------------------------------------- */
+/* ---- Words and numbers
+ * ---------------------------------------------------------------------------------------- */
 
 void cli_nearest_try(cli_nearest *nearest, const char *candidate)
 {
@@ -46,7 +47,8 @@ bool cli_parse_real(const char *text, double *out)
     return true;
 }
 
-/* ---- Values ----------------------------------------------------------------------------------------------------- */
+/* ---- Values
+ * ----------------------------------------------------------------------------------------------------- */
 
 static pm_status wrong(const char *from, const char *wants, const char *text, pm_error *error)
 {
@@ -65,7 +67,8 @@ static pm_status store_count(const cli_option *option, const char *from, const c
     return PM_OK;
 }
 
-static pm_status parse_in_range(const cli_option *option, const char *from, const char *text, double *out, pm_error *error)
+static pm_status parse_in_range(const cli_option *option, const char *from, const char *text, double *out,
+                                pm_error *error)
 {
     char wants[80];
     if (cli_parse_real(text, out) && *out >= option->low && *out <= option->high) return PM_OK;
@@ -109,19 +112,26 @@ static pm_status store_choice(const cli_option *option, const char *from, const 
 static pm_status store(const cli_option *option, const char *from, const char *text, pm_error *error)
 {
     switch (option->type) {
-    case CLI_FLAG: *(bool *)option->value = true; return PM_OK;
+    case CLI_FLAG:
+        *(bool *)option->value = true;
+        return PM_OK;
     case CLI_TEXT:
         if (!*text) return pm_fail(error, PM_BAD_USAGE, "%s must not be empty", from);
         *(const char **)option->value = text;
         return PM_OK;
-    case CLI_CHOICE: return store_choice(option, from, text, error);
-    case CLI_COUNT: return store_count(option, from, text, error);
+    case CLI_CHOICE:
+        return store_choice(option, from, text, error);
+    case CLI_COUNT:
+        return store_count(option, from, text, error);
     case CLI_SEED:
         if (cli_parse_natural(text, (uint64_t *)option->value)) return PM_OK;
         return wrong(from, "a whole number from 0 to 18446744073709551615", text, error);
-    case CLI_REAL: return parse_in_range(option, from, text, option->value, error);
-    case CLI_REALS: return store_reals(option, from, text, error);
-    case CLI_TEXTS: break;
+    case CLI_REAL:
+        return parse_in_range(option, from, text, option->value, error);
+    case CLI_REALS:
+        return store_reals(option, from, text, error);
+    case CLI_TEXTS:
+        break;
     }
     cli_texts *texts = option->value;
     if (texts->count == CLI_MOST_TEXTS) {
@@ -131,8 +141,8 @@ static pm_status store(const cli_option *option, const char *from, const char *t
     return PM_OK;
 }
 
-/* What holds when the line says nothing: the default, or what the environment says. A flag's variable counts unless it is
- * empty or "0". */
+/* What holds when the line says nothing: the default, or what the environment says. A flag's variable counts
+ * unless it is empty or "0". */
 static pm_status store_defaults(const cli_option *options, uint32_t count, pm_error *error)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -149,7 +159,8 @@ static pm_status store_defaults(const cli_option *options, uint32_t count, pm_er
     return PM_OK;
 }
 
-/* ---- The line --------------------------------------------------------------------------------------------------- */
+/* ---- The line
+ * --------------------------------------------------------------------------------------------------- */
 
 typedef struct reader {
     int argc, at;
@@ -163,7 +174,8 @@ static pm_status unknown_verb(const char *word, pm_error *error)
 {
     cli_nearest nearest = {.word = word};
     for (const cli_verb *const *verb = cli_verbs; *verb; verb++) cli_nearest_try(&nearest, (*verb)->name);
-    return pm_fail(error, PM_BAD_USAGE, "no verb \"%.60s\"; did you mean %s? `pumice --help` lists them", word, nearest.best);
+    return pm_fail(error, PM_BAD_USAGE, "no verb \"%.60s\"; did you mean %s? `pumice --help` lists them",
+                   word, nearest.best);
 }
 
 static bool name_is(const cli_option *option, const char *name, size_t length)
@@ -196,13 +208,16 @@ static pm_status unknown_option(const reader *r, const char *word)
     for (uint32_t i = 0; i < cli_n_global_options; i++) cli_nearest_try(&nearest, cli_global_options[i].name);
     const char *space = verb ? " " : "", *name = verb ? verb->name : "";
     if (!verb) {
-        return pm_fail(r->error, PM_BAD_USAGE, "unknown option %s before the verb; did you mean --%s? A verb's own options follow it",
+        return pm_fail(r->error, PM_BAD_USAGE,
+                       "unknown option %s before the verb; did you mean --%s? A verb's own options follow it",
                        plain, nearest.best);
     }
     if (!cli_nearest_likely(&nearest)) {
-        return pm_fail(r->error, PM_BAD_USAGE, "unknown option %s; `pumice%s%s --help` lists what there is", plain, space, name);
+        return pm_fail(r->error, PM_BAD_USAGE, "unknown option %s; `pumice%s%s --help` lists what there is",
+                       plain, space, name);
     }
-    return pm_fail(r->error, PM_BAD_USAGE, "unknown option %s; did you mean --%s? `pumice%s%s --help` lists them all", plain,
+    return pm_fail(r->error, PM_BAD_USAGE,
+                   "unknown option %s; did you mean --%s? `pumice%s%s --help` lists them all", plain,
                    nearest.best, space, name);
 }
 
@@ -215,8 +230,11 @@ static pm_status read_option(reader *r, const char *word)
     const cli_option *option = is_long && length == 0 ? NULL : find_option(r->line->verb, name, length);
     if (!option) return unknown_option(r, word);
     char from[80];
-    (void)snprintf(from, sizeof from, is_long ? "--%s" : "-%c", is_long ? option->name : "", option->letter);
-    if (!is_long) (void)snprintf(from, sizeof from, "-%c", option->letter);
+    if (is_long) {
+        (void)snprintf(from, sizeof from, "--%s", option->name);
+    } else {
+        (void)snprintf(from, sizeof from, "-%c", option->letter);
+    }
     if (is_long && name[length] == '=') inline_value = name + length + 1;
     if (!is_long && name[1]) inline_value = name + 1;
     if (option->given) *option->given = true;
@@ -249,12 +267,12 @@ static pm_status check_arguments(const cli_line *line, pm_error *error)
     const cli_verb *verb = line->verb;
     if (!verb || line->help || line->version) return PM_OK;
     if (line->n_arguments < verb->least) {
-        return pm_fail(error, PM_BAD_USAGE, "pumice %s needs %s; `pumice %s --help` says more", verb->name, verb->arguments,
-                       verb->name);
+        return pm_fail(error, PM_BAD_USAGE, "pumice %s needs %s; `pumice %s --help` says more", verb->name,
+                       verb->arguments, verb->name);
     }
     if (line->n_arguments > verb->most) {
-        return pm_fail(error, PM_BAD_USAGE, "unexpected argument \"%.60s\": pumice %s takes %s", line->arguments[verb->most],
-                       verb->name, *verb->arguments ? verb->arguments : "none");
+        return pm_fail(error, PM_BAD_USAGE, "unexpected argument \"%.60s\": pumice %s takes %s",
+                       line->arguments[verb->most], verb->name, *verb->arguments ? verb->arguments : "none");
     }
     return PM_OK;
 }
@@ -282,7 +300,8 @@ pm_status cli_parse(int argc, char **argv, const char **room, cli_line *out, pm_
     return status == PM_OK ? check_arguments(out, error) : status;
 }
 
-/* ---- Help ------------------------------------------------------------------------------------------------------- */
+/* ---- Help
+ * ------------------------------------------------------------------------------------------------------- */
 
 const char *cli_option_form(const cli_option *option, char *buffer, size_t size)
 {
@@ -349,9 +368,11 @@ void cli_help(const cli_verb *verb)
         printf("\nExamples:\n%s", verb->examples);
         return;
     }
-    printf("Pumice trains small diffusion models and draws pictures with them, on any GPU that has a Vulkan driver,\n"
+    printf("Pumice trains small diffusion models and draws pictures with them, on any GPU that has a Vulkan "
+           "driver,\n"
            "and on the CPU where there is none.\n\nUsage: pumice VERB [ARGUMENTS] [OPTIONS]\n\nVerbs:\n");
-    for (const cli_verb *const *each = cli_verbs; *each; each++) printf("  %-12s%s\n", (*each)->name, (*each)->summary);
+    for (const cli_verb *const *each = cli_verbs; *each; each++)
+        printf("  %-12s%s\n", (*each)->name, (*each)->summary);
     print_options("Options of every verb:", cli_global_options, cli_n_global_options);
     printf("\nBegin with:\n"
            "  pumice devices                        what this machine has\n"

@@ -1,5 +1,5 @@
-/* The one table of each verb: its arguments and options. Parsing, `--help`, the completion of the shell and the manual all follow
- * from it, so that none of them can say what another does not do. */
+/* The one table of each verb: its arguments and options. Parsing, `--help`, the completion of the shell and
+ * the manual all follow from it, so that none of them can say what another does not do. */
 #ifndef PM_TOOLS_OPTIONS_H
 #define PM_TOOLS_OPTIONS_H
 
@@ -35,11 +35,11 @@ typedef struct cli_option {
     cli_type type;
     const char *argument; /* what help calls it; NULL for a flag */
     void *value;
-    bool *given;   /* set when the user gave it; may be NULL */
+    bool *given; /* set when the user gave it; may be NULL */
     double low, high;
     const char *const *choices; /* ended by NULL */
-    const char *fallback;       /* read like an argument when nothing is given; NULL: the value stays as it is */
-    const char *environment;    /* a variable that counts when the option is not given, or NULL */
+    const char *fallback;    /* read like an argument when nothing is given; NULL: the value stays as it is */
+    const char *environment; /* a variable that counts when the option is not given, or NULL */
     const char *help;
 } cli_option;
 
@@ -72,9 +72,9 @@ typedef struct cli_line {
     bool help, version;
 } cli_line;
 
-/* Reads a command line: stores defaults, then what the environment says, then what the line says, into the options' values.
- * `room` holds the arguments that are not options: argc of them at most. PM_BAD_USAGE names what is wrong, and for a misspelt
- * word the nearest that exists. */
+/* Reads a command line: stores defaults, then what the environment says, then what the line says, into the
+ * options' values. `room` holds the arguments that are not options: argc of them at most. PM_BAD_USAGE names
+ * what is wrong, and for a misspelt word the nearest that exists. */
 pm_status cli_parse(int argc, char **argv, const char **room, cli_line *out, pm_error *error);
 
 /* Prints the help of a verb, or of the whole command when it is NULL, to standard output. */

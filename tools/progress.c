@@ -63,7 +63,8 @@ const char *cli_size(uint64_t bytes, char *buffer, size_t size)
     return buffer;
 }
 
-void cli_progress_begin(cli_progress *progress, const char *what, const char *unit, uint64_t first, uint64_t total)
+void cli_progress_begin(cli_progress *progress, const char *what, const char *unit, uint64_t first,
+                        uint64_t total)
 {
     double now = cli_seconds();
     *progress = (cli_progress){.what = what,
@@ -138,16 +139,23 @@ void cli_progress_update(cli_progress *progress, uint64_t done, const char *extr
     progress->shown = now;
     char text[300], left_text[40] = "", duration[32];
     double left = time_left(progress, done, now);
-    if (left >= 0) (void)snprintf(left_text, sizeof left_text, "  ETA %s", cli_duration(left, duration, sizeof duration));
+    if (left >= 0)
+        (void)snprintf(left_text, sizeof left_text, "  ETA %s",
+                       cli_duration(left, duration, sizeof duration));
     double fraction = progress->total ? (double)done / (double)progress->total : 0;
-    (void)snprintf(text, sizeof text, "%3.0f%%  %llu/%llu %s  %.3g/s%s%s%s", 100 * fraction, (unsigned long long)done,
-                   (unsigned long long)progress->total, progress->unit, progress->rate, left_text, extra ? "  " : "",
-                   extra ? extra : "");
+    (void)snprintf(text, sizeof text, "%3.0f%%  %llu/%llu %s  %.3g/s%s%s%s", 100 * fraction,
+                   (unsigned long long)done, (unsigned long long)progress->total, progress->unit,
+                   progress->rate, left_text, extra ? "  " : "", extra ? extra : "");
     if (terminal) {
         show_bar(progress->what, fraction, text);
     } else {
         cli_say("%s: %s", progress->what, text);
     }
+}
+
+void cli_progress_skip(cli_progress *progress)
+{
+    progress->updated = cli_seconds();
 }
 
 void cli_progress_end(cli_progress *progress)

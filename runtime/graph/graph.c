@@ -32,7 +32,7 @@ const char *pm_shape_text(pm_shape shape, char text[64])
 {
     size_t used = 0;
     text[0] = '\0';
-    for (uint32_t i = 0; i < shape.rank && used < 60; i++) {
+    for (uint32_t i = 0; i < shape.rank && i < PM_MAX_RANK && used < 52; i++) {
         int n = snprintf(text + used, 64 - used, i ? "x%u" : "%u", shape.dim[i]);
         if (n > 0) used += (size_t)n;
     }

@@ -160,8 +160,7 @@ static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spre
     pm_bind_in(d, x, 4, x_stride);
     pm_bind_in(d, o.weight, 4, 0);
     pm_bind_in(d, pm_is(o.bias) ? o.bias : o.weight, 4, 0);
-    pm_bind_in(d, pm_is(per_sample) ? per_sample : x, 4,
-               pm_is(per_sample) ? pm_stride_of((uint64_t)slice * out4) : x_stride);
+    pm_bind_in(d, pm_is(per_sample) ? per_sample : o.weight, 4, 0);
     pm_bind_in(d, pm_is(residual) ? residual : x, 4,
                pm_is(residual) ? pm_stride_of((uint64_t)slice * out_pixels * out4) : x_stride);
     pm_bind_out(d, o.y, pm_stride_of((uint64_t)slice * out_pixels * c->out_channels));

@@ -25,13 +25,14 @@ static inline uint32_t pm_slab_turns(const pm_lowering *lowering)
     return lowering->rules->is_cpu ? 32 : 4;
 }
 
-/* Shares out `rows` rows of `row_units` units; `turns` is how many units one invocation should handle. */
+/* Shares out `rows` rows of `row_units` units; `turns` is how many units one invocation should handle. Slabs
+ * are a power of two of rows, so that few of them together begin where a device can bind. */
 static inline pm_slab pm_slab_of(const pm_lowering *lowering, uint32_t rows, uint32_t row_units,
                                  uint32_t turns)
 {
     uint32_t target = turns * lowering->rules->lanes;
-    pm_slab slab = {.rows = row_units < target ? target / row_units : 1};
-    if (slab.rows > rows) slab.rows = rows;
+    pm_slab slab = {.rows = 1};
+    while (slab.rows * 2 <= rows && slab.rows * 2 * row_units <= target) slab.rows *= 2;
     slab.units = slab.rows * row_units;
     slab.groups_x = slab.units / target;
     if (slab.groups_x == 0) slab.groups_x = 1;

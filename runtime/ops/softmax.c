@@ -13,13 +13,15 @@ static void shape_softmax(pm_graph *graph, pm_node *node)
     pm_shape shape = pm_shape_of(graph, node->in[0]);
     for (uint32_t i = 0; i < node->n_in; i++) {
         pm_shape other = pm_shape_of(graph, node->in[i]);
-        if (pm_is(node->in[i]) && pm_dtype_of(graph, node->in[i]) == PM_DTYPE_F32 &&
-            pm_shape_equal(other, shape)) {
-            continue;
+        if (!pm_is(node->in[i]) || pm_dtype_of(graph, node->in[i]) != PM_DTYPE_F32) {
+            pm_graph_fail(graph, PM_BAD_USAGE, "%s: operand %u must be an f32 tensor", node->op->name, i);
+            return;
         }
-        pm_graph_fail(graph, PM_BAD_USAGE, "%s: operands must be f32 of one shape, not %s and %s",
-                      node->op->name, pm_shape_text(shape, a), pm_shape_text(other, b));
-        return;
+        if (!pm_shape_equal(other, shape)) {
+            pm_graph_fail(graph, PM_BAD_USAGE, "%s: shapes %s and %s differ", node->op->name,
+                          pm_shape_text(shape, a), pm_shape_text(other, b));
+            return;
+        }
     }
     pm_node_output(graph, node, PM_DTYPE_F32, shape);
 }

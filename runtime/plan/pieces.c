@@ -149,29 +149,41 @@ static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, 
     return key;
 }
 
+/* Workgroups along the split axis of one piece: all of them, or as many as limits and time allow, in whole granules. 0 with a
+ * message when that is impossible. */
+static uint32_t piece_size(const pm_plan *plan, uint32_t index, bool texels, pm_error *error)
+{
+    const pm_dispatch *dispatch = &plan->dispatches[index];
+    uint32_t total = dispatch->groups[dispatch->split_axis];
+    uint64_t most = groups_per_piece(plan, dispatch, texels, error);
+    uint64_t by_time = pm_ceil_div(total, plan->parts[index]);
+    uint64_t size = most < by_time ? most : by_time;
+    if (most == 0 || size >= total) return (uint32_t)size;
+    uint64_t granule = granule_of(dispatch, plan->device->facts.buffer_alignment);
+    size = size < granule && granule <= most ? granule : size / granule * granule;
+    if (size == 0) {
+        (void)pm_fail(error, PM_BAD_USAGE, "%s: the device's storage range is too small for the rows of %s",
+                      plan->graph->nodes[dispatch->node].op->name, dispatch->shader);
+    }
+    return (uint32_t)(size < total ? size : total);
+}
+
 static pm_status cut_dispatch(pm_plan *plan, uint32_t index, pm_error *error)
 {
     const pm_dispatch *dispatch = &plan->dispatches[index];
     bool texels = can_use_texels(plan, dispatch);
     uint32_t total = dispatch->groups[dispatch->split_axis];
+    uint32_t size = piece_size(plan, index, texels, error);
+    if (size == 0 && texels) { /* storage buffers reach further */
+        texels = false;
+        size = piece_size(plan, index, texels, error);
+    }
+    if (size == 0) return PM_BAD_USAGE;
     pm_pipeline pipeline;
     pm_pipeline_key key = key_of(plan, dispatch, texels);
     pm_status status = check_other_axes(plan, dispatch, error);
     if (status == PM_OK) status = pm_pipeline_get(plan->device, &key, &pipeline, error);
-    if (status != PM_OK) return status;
-    uint64_t most = groups_per_piece(plan, dispatch, texels, error);
-    if (most == 0) return PM_BAD_USAGE;
-    uint64_t by_time = pm_ceil_div(total, plan->parts[index]);
-    uint64_t size = most < by_time ? most : by_time;
-    if (size < total) {
-        uint64_t granule = granule_of(dispatch, plan->device->facts.buffer_alignment);
-        size = size < granule && granule <= most ? granule : size / granule * granule;
-        if (size == 0) {
-            return pm_fail(error, PM_BAD_USAGE, "%s: the device's storage range is too small for one row of %s",
-                           plan->graph->nodes[dispatch->node].op->name, dispatch->shader);
-        }
-    }
-    for (uint64_t base = 0; base < total; base += size) {
+    for (uint64_t base = 0; status == PM_OK && base < total; base += size) {
         pm_piece *piece = add_piece(plan);
         if (!piece) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
         piece->dispatch = index;
@@ -179,17 +191,17 @@ static pm_status cut_dispatch(pm_plan *plan, uint32_t index, pm_error *error)
         memcpy(piece->groups, dispatch->groups, sizeof piece->groups);
         piece->groups[dispatch->split_axis] = (uint32_t)(total - base < size ? total - base : size);
         piece->pipeline = pipeline;
+        piece->texels = texels;
         find_ranges(plan, dispatch, piece);
     }
-    return PM_OK;
+    return status;
 }
 
 /* ---- Descriptors ------------------------------------------------------------------------------------------- */
 
 static bool is_texel(const pm_plan *plan, const pm_piece *piece, uint32_t b)
 {
-    const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
-    return dispatch->bind[b].access == PM_READ && can_use_texels(plan, dispatch);
+    return piece->texels && plan->dispatches[piece->dispatch].bind[b].access == PM_READ;
 }
 
 static pm_status create_pool(pm_plan *plan, pm_error *error)

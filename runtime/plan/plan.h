@@ -35,6 +35,7 @@ typedef struct pm_piece {
     pm_pipeline pipeline;
     VkDescriptorSet set;
     pm_range range[PM_MAX_BINDINGS];
+    bool texels;  /* inputs are texel buffers */
     bool barrier; /* before it */
     double milliseconds;
 } pm_piece;

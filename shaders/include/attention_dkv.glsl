@@ -1,4 +1,5 @@
-// dV = P^T dO and dK = dS^T Q scale; see attention_dq.comp. A lane has a few keys and goes through the queries that see any of them.
+// dV = P^T dO and dK = dS^T Q scale; see attention_dq.comp. A lane has a few keys and goes through the queries that
+// see any of them.
 #include "attention_tile.glsl"
 
 PM_ROWS(0, q)

@@ -1,7 +1,7 @@
-// What the kernels of attention share. A lane has TILE neighbouring rows of one head ("mine": queries, or keys) and goes through
-// the other side's rows ("theirs") in blocks of BLOCK. For a block it computes TILE x BLOCK numbers in registers, and
-// adds them, times the block's rows, to its results in memory, four channels at a time: so a kernel is short whatever the width
-// of a head, and a result is read and written once a block.
+// What the kernels of attention share. A lane has TILE neighbouring rows of one head ("mine": queries, or keys) and
+// goes through the other side's rows ("theirs") in blocks of BLOCK. For a block it computes TILE x BLOCK numbers in
+// registers, and adds them, times the block's rows, to its results in memory, four channels at a time: so a kernel
+// is short whatever the width of a head, and a result is read and written once a block.
 //
 // No sum depends on TILE. BLOCK decides when the forward pass rescales, and so is the same everywhere. Both are
 // specialization constants so that the loops over them stay loops until the driver unrolls them.

@@ -34,7 +34,8 @@ void main()
         uint row = pm_quotient(i, a_width);
         y[(row_here + row) * width + begin + (i - row * a_width.n)] = a(row_here * a_width.n + i);
     }
-    for (uint i = max(from, a_units) - a_units + gl_LocalInvocationID.x; a_units + i < to; i += gl_WorkGroupSize.x) {
+    uint b_from = max(from, a_units) - a_units;
+    for (uint i = b_from + gl_LocalInvocationID.x; a_units + i < to; i += gl_WorkGroupSize.x) {
         uint row = pm_quotient(i, b_width);
         uint column = i - row * b_units;
         uint place = column < begin ? column : column + a_width.n;

@@ -1,14 +1,14 @@
 // What the kernels of normalisation share. x is [sample, position, channel]; with xhat = (x - mean) rstd,
 //     u = (xhat gamma + beta) gain + shift,  gain = 1 + scale,  y = silu(u) or u.
-// mean and rstd belong to a sample and group of channels, or to a row (PER_ROW: layer normalisation); scale and shift to a
-// sample, or to a row (PER_TOKEN). A lane works on four neighbouring channels.
+// mean and rstd belong to a sample and group of channels, or to a row (PER_ROW: layer normalisation); scale and
+// shift to a sample, or to a row (PER_TOKEN). A lane works on four neighbouring channels.
 #ifndef NORM_GLSL
 #define NORM_GLSL
 
 #include "exact.glsl"
 #include "rows.glsl"
 
-layout(constant_id = 1) const uint CHANNEL_LANES = 8; // lanes side by side along the channels, the others along the rows
+layout(constant_id = 1) const uint CHANNEL_LANES = 8; // side by side along the channels; the others along the rows
 layout(constant_id = 2) const uint ROWS_PER_LANE = 16;
 layout(constant_id = 3) const bool PER_ROW = false;
 layout(constant_id = 4) const bool PER_TOKEN = false;
@@ -76,7 +76,8 @@ uint lane_row()
 uint statistic_at(uint row, uint sample_index, uint channel)
 {
     if (PER_ROW) return first_row() + row;
-    return (first_sample() + sample_index) * (p.channels / p.group_channels) + min(channel, p.channels - 1) / p.group_channels;
+    uint group = min(channel, p.channels - 1) / p.group_channels;
+    return (first_sample() + sample_index) * (p.channels / p.group_channels) + group;
 }
 
 #define NORM_STATISTIC4(name, row, sample_index, quad)                                                                 \

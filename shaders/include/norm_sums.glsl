@@ -1,6 +1,6 @@
-// Per chunk of ROWS_PER_LANE positions and channel: the sums of du and of du xhat (of du gain, where the gain differs from token
-// to token). Everything that the parameters and groups need are sums of these. Reference: reference_norm_sums in
-// runtime/ops/norm_backward.c.
+// Per chunk of ROWS_PER_LANE positions and channel: the sums of du and of du xhat (of du gain, where the gain
+// differs from token to token). Everything that the parameters and groups need are sums of these. Reference:
+// reference_norm_sums in runtime/ops/norm_backward.c.
 #include "norm.glsl"
 
 PM_ROWS(7, dy)

@@ -1,8 +1,8 @@
-// Rows of any length, read and written four neighbours at a time: PM_ROWS(0, x) gives vec4 x(start, quad, width), the elements
-// 4 quad .. 4 quad + 3 of the row of `width` elements that begins at element `start`.
+// Rows of any length, read and written four neighbours at a time: PM_ROWS(0, x) gives vec4 x(start, quad, width),
+// the elements 4 quad .. 4 quad + 3 of the row of `width` elements that begins at element `start`.
 //
-// In the plain variant start and width are multiples of four, and that is one vec4. With PM_RAGGED they may be anything: four
-// guarded reads of one element, zero beyond the end of the row.
+// In the plain variant start and width are multiples of four, and that is one vec4. With PM_RAGGED they may be
+// anything: four guarded reads of one element, zero beyond the end of the row.
 #ifndef ROWS_GLSL
 #define ROWS_GLSL
 

@@ -1,5 +1,5 @@
 // Column sums: what sum.comp and its variant are. The input is `outer` blocks of rows of `width` units; a
-// block is cut into chunks of CHUNK rows, and output row (block, chunk) is the sum of the chunk's rows, added
+// block is cut into chunks of `chunk` rows, and output row (block, chunk) is the sum of the chunk's rows, added
 // in order. The last row of a block may be shorter than the others: `block` is how many units a block has.
 // runtime/ops/reduce.c calls this once or more often.
 #include "slab.glsl"
@@ -11,11 +11,11 @@ layout(push_constant) uniform Push
 {
     PM_PUSH_COMMON
     PM_PUSH_SLAB
-    uint input_slab;    // units of the input that one slab covers; 0: it is bound whole
-    uint block;         // units
-    uint chunk;         // rows
-    pm_divisor width;   // units
-    pm_divisor chunks;  // in a block
+    uint input_slab;   // units of the input that one slab covers; 0: it is bound whole
+    uint block;        // units
+    uint chunk;        // rows
+    pm_divisor width;  // units
+    pm_divisor chunks; // in a block
 }
 p;
 

@@ -1,0 +1,397 @@
+/* `pumice bench`: how fast one operator, all of them, a training step or sampling runs on this device. */
+#include "bench_plan.h"
+#include "cli.h"
+#include "commands.h"
+#include "sheet.h"
+
+#include "ops/table.h"
+#include "sampling/model.h"
+#include "training/trainer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    const char *data;
+    uint32_t samples, batch, steps;
+    bool backward;
+} args;
+
+static const cli_option options[] = {
+    {.name = "repeats",
+     .type = CLI_COUNT,
+     .argument = "N",
+     .value = &args.samples,
+     .low = 1,
+     .high = CLI_MOST_SAMPLES,
+     .fallback = "7",
+     .help = "measurements, of which the median counts; least and most are printed beside it"},
+    {.name = "backward",
+     .type = CLI_FLAG,
+     .value = &args.backward,
+     .help = "of matmul, conv and attention: forward together with the gradient of every input"},
+    {.name = "batch",
+     .type = CLI_COUNT,
+     .argument = "N",
+     .value = &args.batch,
+     .low = 1,
+     .high = 65536,
+     .help = "of train and sample; default: the recipe's, and 64"},
+    {.name = "steps",
+     .type = CLI_COUNT,
+     .argument = "N",
+     .value = &args.steps,
+     .low = 4,
+     .high = 10000,
+     .fallback = "12",
+     .help = "of sample: steps that are run, of which the first three do not count"},
+    {.name = "data",
+     .type = CLI_TEXT,
+     .argument = "PATH",
+     .value = &args.data,
+     .environment = "PUMICE_DATA",
+     .help = "of train: the pictures; default: the recipe's"},
+};
+
+/* ---- One operator
+ * ----------------------------------------------------------------------------------------------- */
+
+enum { MOST_NUMBERS = 8 };
+
+typedef struct shape_bench {
+    const char *name, *usage;
+    uint32_t least, most; /* numbers */
+    pm_tensor (*build)(pm_graph *graph, const uint32_t *n);
+    uint32_t n[MOST_NUMBERS];
+} shape_bench;
+
+static pm_tensor leaf(pm_graph *graph, const char *name, pm_shape shape)
+{
+    return pm_param(graph, name, shape, (pm_init){PM_INIT_UNIFORM, 1});
+}
+
+static pm_tensor build_matmul(pm_graph *graph, const uint32_t *n)
+{
+    pm_tensor a = leaf(graph, "a", PM_SHAPE(n[0], n[2])), b = leaf(graph, "b", PM_SHAPE(n[2], n[1]));
+    return pm_matmul(graph, a, b, PM_AB, PM_NONE, PM_NONE);
+}
+
+static pm_tensor build_conv(pm_graph *graph, const uint32_t *n)
+{
+    uint32_t kernel = n[5] ? n[5] : 3, pad = kernel / 2;
+    pm_tensor x = leaf(graph, "x", PM_SHAPE(n[0], n[1], n[2], n[3]));
+    pm_tensor weight = leaf(graph, "weight", PM_SHAPE(kernel, kernel, n[3], n[4]));
+    pm_conv2d_args conv = {
+        .stride = n[6], .pad_top = pad, .pad_left = pad, .pad_bottom = pad, .pad_right = pad};
+    return pm_conv2d(graph, x, weight, conv);
+}
+
+static pm_tensor build_attention(pm_graph *graph, const uint32_t *n)
+{
+    pm_shape shape = PM_SHAPE(n[0], n[1], n[2] * n[3]);
+    return pm_attention(graph, leaf(graph, "q", shape), leaf(graph, "k", shape), leaf(graph, "v", shape),
+                        n[2], PM_MASK_NONE);
+}
+
+static const shape_bench shape_benches[] = {
+    {"matmul", "M N K", 3, 3, build_matmul, {0}},
+    {"conv", "BATCH HEIGHT WIDTH IN OUT [KERNEL [STRIDE]]", 5, 7, build_conv, {0}},
+    {"attention", "BATCH LENGTH HEADS WIDTH", 4, 4, build_attention, {0}},
+};
+
+static void build_shape(pm_graph *graph, const void *user)
+{
+    const shape_bench *bench = user;
+    pm_tensor y = bench->build(graph, bench->n);
+    pm_output(graph, y);
+    if (args.backward) pm_output(graph, pm_backward(graph, pm_sum(graph, y)));
+}
+
+static pm_status run_shape(const shape_bench *kind, pm_device *device, uint32_t count,
+                           const char *const *numbers, json_t *list, pm_error *error)
+{
+    shape_bench bench = *kind;
+    cli_timing timing;
+    char name[128];
+    int used = snprintf(name, sizeof name, "%s%s", bench.name, args.backward ? " and gradient" : "");
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t value;
+        if (!cli_parse_natural(numbers[i], &value) || value < 1 || value > 1u << 24) {
+            return pm_fail(error, PM_BAD_USAGE,
+                           "bench %s takes %s: whole numbers from 1 to 16777216, not \"%.40s\"", bench.name,
+                           bench.usage, numbers[i]);
+        }
+        bench.n[i] = (uint32_t)value;
+        used += snprintf(name + used, sizeof name - (size_t)used, " %" PRIu64, value);
+    }
+    pm_status status = cli_time_graph(device, build_shape, &bench, args.samples, &timing, error);
+    if (status == PM_OK) cli_timing_print(name, &timing, list);
+    return status;
+}
+
+/* ---- All operators
+ * ---------------------------------------------------------------------------------------------- */
+
+static void build_case(pm_graph *graph, const void *user)
+{
+    const pm_case *test = user;
+    pm_output(graph, test->build(graph, test->p));
+}
+
+/* Elements of what the case's graph holds: the measure of how large it is. */
+static uint64_t size_of_case(const pm_case *test)
+{
+    uint64_t elements = 0;
+    pm_graph *graph = pm_graph_create();
+    if (!graph) return 0;
+    build_case(graph, test);
+    for (uint32_t i = 1; i < graph->n_tensors; i++) elements += pm_count_of(graph, (pm_tensor){i});
+    if (!pm_ok(graph)) elements = 0;
+    pm_graph_destroy(graph);
+    return elements;
+}
+
+static pm_status run_ops(pm_device *device, json_t *list, pm_error *error)
+{
+    pm_status status = PM_OK;
+    cli_say("the largest test case of each operator; small ones measure what a dispatch costs");
+    for (const pm_op *const *op = pm_op_table; status == PM_OK && *op && !cli_stopped(); op++) {
+        const pm_case *largest = NULL;
+        uint64_t most = 0;
+        for (uint32_t i = 0; i < (*op)->n_cases; i++) {
+            uint64_t size = size_of_case(&(*op)->cases[i]);
+            if (size > most) most = size, largest = &(*op)->cases[i];
+        }
+        if (!largest) continue;
+        char name[128];
+        cli_timing timing;
+        (void)snprintf(name, sizeof name, "%s (%s)", (*op)->name, largest->name);
+        status = cli_time_graph(device, build_case, largest, args.samples, &timing, error);
+        if (status == PM_OK) cli_timing_print(name, &timing, list);
+    }
+    return status;
+}
+
+/* ---- Training and sampling
+ * -------------------------------------------------------------------------------------- */
+
+/* `timing` is of one step of `images` pictures; steps_per_image is how many a finished picture takes. */
+static pm_status report_model(const char *what, pm_device *device, const cli_timing *timing, double images,
+                              json_t *list, pm_error *error)
+{
+    cli_timing matmul;
+    pm_status status = cli_time_matmul_1024(device, args.samples, &matmul, error);
+    if (status != PM_OK) return status;
+    double rate = timing->flops / timing->median, best = matmul.flops / matmul.median;
+    cli_timing_print(what, timing, list);
+    cli_timing_print("matmul 1024 1024 1024", &matmul, list);
+    (void)json_array_append_new(list,
+                                json_pack("{s:s, s:f, s:f, s:f}", "name", "summary", "images_per_second",
+                                          images / timing->median, "gflop_per_step", timing->flops * 1e-9,
+                                          "of_matmul_rate", rate / best));
+    if (!cli.json) {
+        printf("%.3g ms a step (%.4g .. %.4g), %.4g images/s, %.3g GFLOP a step, %.0f %% of this device's "
+               "matmul rate\n",
+               1e3 * timing->median, 1e3 * timing->least, 1e3 * timing->most, images / timing->median,
+               timing->flops * 1e-9, 100 * rate / best);
+    }
+    return PM_OK;
+}
+
+static pm_status run_train(const char *name, pm_device *device, json_t *list, pm_error *error)
+{
+    pm_recipe recipe;
+    pm_dataset *data = NULL;
+    pm_trainer *trainer = NULL;
+    cli_timing timing;
+    char what[128];
+    pm_plan_options plan_options = {.precision = cli_precision()};
+    pm_status status = pm_recipe_load(name, &recipe, error);
+    if (status == PM_OK && args.batch) recipe.training.batch = args.batch;
+    if (status == PM_OK) status = cli_open_data(&recipe, args.data, PM_SPLIT_TRAIN, &data, error);
+    if (status == PM_OK) {
+        status = pm_recipe_fit(&recipe, data->height, data->width, data->channels, data->classes,
+                               (const char *const *)data->class_names, error);
+    }
+    if (status == PM_OK) status = pm_trainer_create(device, &recipe, data, &plan_options, &trainer, error);
+    if (status == PM_OK) status = cli_time_plan(pm_trainer_plan(trainer), args.samples, &timing, error);
+    pm_trainer_destroy(trainer);
+    pm_dataset_close(data);
+    if (status != PM_OK) return status;
+    (void)snprintf(what, sizeof what, "train %s, batch %" PRIu32, recipe.name, recipe.training.batch);
+    return report_model(what, device, &timing, recipe.training.batch, list, error);
+}
+
+typedef struct step_times {
+    double last, seconds[CLI_MOST_SAMPLES];
+    uint32_t calls, count;
+} step_times;
+
+/* A call comes when all but the last few submits are done, so that the time between two is that of a step. */
+static bool on_step(void *user, uint32_t done, uint32_t total)
+{
+    step_times *times = user;
+    double now = cli_seconds();
+    (void)done;
+    (void)total;
+    if (times->calls++ >= 3 && times->count < CLI_MOST_SAMPLES)
+        times->seconds[times->count++] = now - times->last;
+    times->last = now;
+    return !cli_stopped();
+}
+
+typedef struct forward {
+    const pm_recipe *recipe;
+    uint32_t rows;
+} forward;
+
+static void build_forward(pm_graph *graph, const void *user)
+{
+    const forward *f = user;
+    const pm_unet_config *net = &f->recipe->unet;
+    pm_tensor x =
+        pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(f->rows, net->height, net->width, net->channels));
+    pm_tensor t = pm_state(graph, "t", PM_DTYPE_U32, PM_SHAPE(f->rows));
+    pm_tensor label = net->classes ? pm_state(graph, "label", PM_DTYPE_U32, PM_SHAPE(f->rows)) : PM_NONE;
+    pm_output(graph, pm_unet(graph, net, x, t, label, PM_NONE));
+}
+
+/* The network's pass makes up nearly all of a step: its operations are counted by planning it alone. */
+static pm_status count_flops(pm_device *device, const forward *f, double *flops, pm_error *error)
+{
+    pm_plan *plan = NULL;
+    pm_graph *graph = pm_graph_create();
+    if (!graph) return pm_fail(error, PM_NO_MEMORY, "bench: out of host memory");
+    build_forward(graph, f);
+    pm_status status = pm_graph_status(graph, error);
+    if (status == PM_OK) status = pm_plan_create(device, graph, NULL, &plan, error);
+    if (status == PM_OK) *flops = pm_plan_stats_of(plan).flops;
+    pm_plan_destroy(plan);
+    pm_graph_destroy(graph);
+    return status;
+}
+
+static pm_status run_sample(const char *name, pm_device *device, json_t *list, pm_error *error)
+{
+    pm_model *model = NULL;
+    step_times times = {0};
+    cli_timing timing = {0};
+    char what[128];
+    pm_sample_options o = pm_sample_defaults();
+    pm_status status = cli_open_model(name, &model, error);
+    if (status != PM_OK) return status;
+    const pm_model_info info = pm_model_info_of(model);
+    o.count = o.batch = args.batch ? args.batch : 64;
+    cli_resolve_sampling(model, &o);
+    uint32_t recipe_steps = o.steps;
+    o.steps = args.steps < model->recipe.process.timesteps ? args.steps : model->recipe.process.timesteps;
+    o.progress = on_step;
+    o.user = &times;
+    uint8_t *pixels = calloc((size_t)o.count * info.height * info.width, info.channels);
+    bool doubled = o.guidance != 1.0f && o.guidance != 0.0f;
+    forward f = {.recipe = &model->recipe, .rows = doubled ? 2 * o.count : o.count};
+    if (!pixels) status = pm_fail(error, PM_NO_MEMORY, "bench: out of host memory");
+    if (status == PM_OK) status = pm_model_sample(device, model, &o, pixels, NULL, error);
+    if (status == PM_OK && times.count == 0)
+        status = pm_fail(error, PM_FAILED, "stopped before anything was measured");
+    if (status == PM_OK) cli_timing_from(&timing, times.seconds, times.count);
+    if (status == PM_OK) status = count_flops(device, &f, &timing.flops, error);
+    (void)snprintf(what, sizeof what, "sample %s, batch %" PRIu32 "%s", info.name, o.count,
+                   doubled ? " with guidance" : "");
+    if (status == PM_OK)
+        status = report_model(what, device, &timing, (double)o.count / recipe_steps, list, error);
+    free(pixels);
+    pm_model_close(model);
+    return status;
+}
+
+/* ---- The verb
+ * --------------------------------------------------------------------------------------------------- */
+
+static const char *const subjects[] = {"matmul", "conv", "attention", "ops", "train", "sample", NULL};
+
+static const char *const *subject_names(void)
+{
+    return subjects;
+}
+
+static pm_status wrong_count(const char *subject, const char *usage, pm_error *error)
+{
+    return pm_fail(error, PM_BAD_USAGE, "pumice bench %s takes %s", subject, usage);
+}
+
+static pm_status measure(pm_device *device, uint32_t count, const char *const *words, json_t *list,
+                         pm_error *error)
+{
+    if (strcmp(words[0], "ops") == 0) return run_ops(device, list, error);
+    if (strcmp(words[0], "train") == 0) return run_train(words[1], device, list, error);
+    if (strcmp(words[0], "sample") == 0) return run_sample(words[1], device, list, error);
+    for (size_t i = 0; i < sizeof shape_benches / sizeof shape_benches[0]; i++) {
+        if (strcmp(shape_benches[i].name, words[0]) == 0) {
+            return run_shape(&shape_benches[i], device, count - 1, words + 1, list, error);
+        }
+    }
+    return PM_BAD_USAGE;
+}
+
+static pm_status check_subject(uint32_t count, const char *const *words, pm_error *error)
+{
+    cli_nearest nearest = {.word = words[0]};
+    for (const char *const *subject = subjects; *subject; subject++) cli_nearest_try(&nearest, *subject);
+    if (nearest.distance > 0) {
+        return pm_fail(error, PM_BAD_USAGE, "nothing to bench called \"%.40s\"; did you mean %s?", words[0],
+                       nearest.best);
+    }
+    for (size_t i = 0; i < sizeof shape_benches / sizeof shape_benches[0]; i++) {
+        const shape_bench *bench = &shape_benches[i];
+        bool fits = count - 1 >= bench->least && count - 1 <= bench->most;
+        if (strcmp(bench->name, words[0]) == 0 && !fits) return wrong_count(bench->name, bench->usage, error);
+    }
+    if (strcmp(words[0], "ops") == 0 && count != 1) return wrong_count("ops", "no more words", error);
+    if (strcmp(words[0], "train") == 0 && count != 2) return wrong_count("train", "RECIPE", error);
+    if (strcmp(words[0], "sample") == 0 && count != 2) return wrong_count("sample", "MODEL", error);
+    return PM_OK;
+}
+
+static pm_status run(uint32_t count, const char *const *words, pm_error *error)
+{
+    pm_device *device = NULL;
+    pm_status status = check_subject(count, words, error);
+    if (status == PM_OK) status = cli_open_device(&device, error);
+    if (status != PM_OK) return status;
+    cli_catch_signals();
+    json_t *list = json_array();
+    status = measure(device, count, words, list, error);
+    if (status == PM_OK) {
+        cli_result(json_pack("{s:s, s:s, s:s, s:O}", "device", pm_device_facts_of(device)->name, "driver",
+                             pm_device_facts_of(device)->driver_info, "precision", cli.precision, "results",
+                             list));
+    }
+    json_decref(list);
+    pm_device_close(device);
+    return status;
+}
+
+const cli_verb cli_bench = {
+    .name = "bench",
+    .summary = "measure how fast an operator, a training step or sampling runs on this device",
+    .arguments = "SUBJECT ...",
+    .least = 1,
+    .most = 1 + MOST_NUMBERS,
+    .about = "SUBJECT is one of\n"
+             "  matmul M N K                                     [M,K] times [K,N]\n"
+             "  conv BATCH HEIGHT WIDTH IN OUT [KERNEL [STRIDE]]  kernel 3 and stride 1 if not said\n"
+             "  attention BATCH LENGTH HEADS WIDTH               WIDTH channels a head\n"
+             "  ops                                              every operator\n"
+             "  train RECIPE                                     a whole training step\n"
+             "  sample MODEL                                     a step of sampling\n"
+             "train and sample also measure a matmul of 1024 x 1024 and say which share of its rate\n"
+             "they reach: that number can be compared between devices.\n",
+    .examples = "  pumice bench matmul 1024 1024 1024 --precision f32\n      the rate of this device\n"
+                "  pumice bench train fashion-small\n      how long training would take\n",
+    CLI_OPTIONS(options),
+    .words = subject_names,
+    .run = run,
+};
