@@ -165,10 +165,10 @@ static void too_large_a_plan_says_how_much(void **state)
     pm_plan *plan;
     pm_graph *g = pm_graph_create();
     (void)state;
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 120; i++) {
         char name[8];
         (void)snprintf(name, sizeof name, "x%d", i);
-        (void)pm_state(g, name, PM_DTYPE_F32, PM_SHAPE(1u << 28)); /* 1 GiB each */
+        (void)pm_state(g, name, PM_DTYPE_F32, PM_SHAPE(1u << 26)); /* a quarter of a GiB each */
     }
     assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_NO_MEMORY);
     assert_non_null(strstr(error.message, "MiB needed"));

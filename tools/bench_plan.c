@@ -99,7 +99,10 @@ void cli_timing_print(const char *name, const cli_timing *timing, json_t *list)
                                                 timing->most, "samples", (int)timing->samples, "gflops",
                                                 cli_real(gflops), "gbytes_per_second", cli_real(gbytes)));
     if (cli.json) return;
-    printf("%-44s %10.4f ms  (%.4f .. %.4f)  %8.2f GFLOP/s  %7.2f GB/s\n", name, 1e3 * timing->median,
-           1e3 * timing->least, 1e3 * timing->most, gflops, gbytes);
+    printf("%-44s %10.4f ms  (%.4f .. %.4f)", name, 1e3 * timing->median, 1e3 * timing->least,
+           1e3 * timing->most);
+    if (timing->flops > 0) printf("  %.2f GFLOP/s", gflops);
+    if (timing->bytes > 0) printf("  %.2f GB/s", gbytes);
+    putchar('\n');
     (void)fflush(stdout);
 }

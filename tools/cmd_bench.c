@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Steps of sampling that do not count: in the first the plan measures itself, in the next the queue fills. */
+enum { WARM_UP_STEPS = 6 };
+
 static struct {
     const char *data;
     uint32_t samples, batch, steps;
@@ -43,10 +46,10 @@ static const cli_option options[] = {
      .type = CLI_COUNT,
      .argument = "N",
      .value = &args.steps,
-     .low = 4,
-     .high = 10000,
-     .fallback = "12",
-     .help = "of sample: steps that are run, of which the first three do not count"},
+     .low = WARM_UP_STEPS + 2,
+     .high = 1000,
+     .fallback = "20",
+     .help = "of sample: steps that are run, of which the first six do not count"},
     {.name = "data",
      .type = CLI_TEXT,
      .argument = "PATH",
@@ -177,7 +180,8 @@ static pm_status run_ops(pm_device *device, json_t *list, pm_error *error)
 /* ---- Training and sampling
  * -------------------------------------------------------------------------------------- */
 
-/* `timing` is of one step of `images` pictures; steps_per_image is how many a finished picture takes. */
+/* `timing` is of one step, and `images` is how many pictures it finishes (a part of one, when a picture takes
+ * many steps). */
 static pm_status report_model(const char *what, pm_device *device, const cli_timing *timing, double images,
                               json_t *list, pm_error *error)
 {
@@ -236,7 +240,7 @@ static bool on_step(void *user, uint32_t done, uint32_t total)
     double now = cli_seconds();
     (void)done;
     (void)total;
-    if (times->calls++ >= 3 && times->count < CLI_MOST_SAMPLES)
+    if (times->calls++ >= WARM_UP_STEPS && times->count < CLI_MOST_SAMPLES)
         times->seconds[times->count++] = now - times->last;
     times->last = now;
     return !cli_stopped();

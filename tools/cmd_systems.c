@@ -6,28 +6,76 @@
 
 typedef struct proven_system {
     const char *kind, *name, *paper, *option;
-    const char *test, *function; /* in tests/test_TEST.c; or the test "ops" and an operator */
+    const char *tests[3]; /* "TEST FUNCTION", in tests/test_TEST.c; or "ops OPERATOR" */
 } proven_system;
 
 static const proven_system systems[] = {
-    {"process", "DDPM: Gaussian noise, linear schedule", "2006.11239 eq. 4, sec. 4",
-     "--set process.schedule=linear", "gaussian", "test_schedules"},
-    {"process", "improved DDPM: cosine schedule", "2102.09672 eq. 17", "--set process.schedule=cosine",
-     "gaussian", "test_schedules"},
-    {"target", "noise prediction", "2006.11239 eq. 14", "--set process.target=epsilon", "gaussian",
-     "test_tables"},
-    {"target", "v prediction", "2202.00512 app. D", "--set process.target=v", "gaussian", "test_tables"},
-    {"target", "x0 prediction", "2006.11239 sec. 3.2", "--set process.target=x0", "gaussian", "test_tables"},
-    {"sampler", "DDPM: ancestral, both fixed variances", "2006.11239 alg. 2, sec. 3.2", "--sampler ddpm",
-     "gaussian", "test_moments"},
-    {"sampler", "DDIM, any eta", "2010.02502 eq. 12", "--sampler ddim --eta E", "gaussian",
-     "test_all_steps_are_the_paper"},
-    {"sampler", "DDIM with eta 1 is DDPM", "2010.02502 sec. 4.1", "--sampler ddim --eta 1", "gaussian",
-     "test_ddim_with_all_noise_is_ddpm"},
-    {"sampler", "fewer steps: leading, linspace, trailing, quadratic", "2010.02502 app. D.2",
-     "--steps N --spacing S", "gaussian", "test_timesteps"},
-    {"guidance", "classifier-free guidance", "2207.12598 eq. 6", "--guidance W", "ops", "guide"},
+    {"process",
+     "Gaussian noise, linear schedule (DDPM)",
+     "2006.11239 eq. 4 and sec. 4",
+     "--set process.schedule=linear",
+     {"gaussian test_schedules", "gaussian_gpu test_moments_of_all_steps", "ops corrupt"}},
+    {"process",
+     "Gaussian noise, cosine schedule (improved DDPM)",
+     "2102.09672 eq. 17",
+     "--set process.schedule=cosine",
+     {"gaussian test_schedules", "gaussian_gpu test_moments_of_all_steps"}},
+    {"target",
+     "the noise",
+     "2006.11239 eq. 14",
+     "--set process.target=epsilon",
+     {"gaussian test_tables", "gaussian test_moments"}},
+    {"target",
+     "v",
+     "2202.00512 app. D",
+     "--set process.target=v",
+     {"gaussian test_tables", "gaussian test_moments"}},
+    {"target",
+     "x0",
+     "2006.11239 sec. 3.2",
+     "--set process.target=x0",
+     {"gaussian test_tables", "gaussian test_moments"}},
+    {"sampler",
+     "DDPM, with either fixed variance",
+     "2006.11239 alg. 2 and sec. 3.2",
+     "--sampler ddpm",
+     {"gaussian test_all_steps_are_the_paper", "gaussian_gpu test_moments_of_all_steps", "ops denoise_step"}},
+    {"sampler",
+     "DDIM",
+     "2010.02502 eq. 12",
+     "--sampler ddim",
+     {"gaussian test_moments", "gaussian_gpu test_moments_of_few_steps", "ops denoise_step"}},
+    {"sampler",
+     "DDIM with noise; DDPM at eta 1",
+     "2010.02502 eq. 16",
+     "--sampler ddim --eta E",
+     {"gaussian test_ddim_with_all_noise_is_ddpm", "gaussian_gpu test_ddim_with_all_noise_is_ddpm"}},
+    {"spacing",
+     "fewer steps: leading, linspace, trailing, quadratic",
+     "2010.02502 app. D.2; 2305.08891 sec. 3.3",
+     "--steps N --spacing S",
+     {"gaussian test_timesteps", "gaussian test_timesteps_of_every_length"}},
+    {"guidance",
+     "classifier-free guidance",
+     "2207.12598 eq. 6",
+     "--guidance W",
+     {"gaussian_gpu test_guidance_identities", "training guidance_identities", "ops guide"}},
 };
+
+static json_t *print_system(const proven_system *s)
+{
+    json_t *tests = json_array();
+    if (!cli.json)
+        printf("%-9s %s\n          arXiv %s; %s\n          proven by ctest", s->kind, s->name, s->paper,
+               s->option);
+    for (int i = 0; i < 3 && s->tests[i]; i++) {
+        (void)json_array_append_new(tests, json_string(s->tests[i]));
+        if (!cli.json) printf("%s %s", i ? "," : "", s->tests[i]);
+    }
+    if (!cli.json) putchar('\n');
+    return json_pack("{s:s, s:s, s:s, s:s, s:o}", "kind", s->kind, "name", s->name, "paper", s->paper,
+                     "option", s->option, "tests", tests);
+}
 
 static pm_status run(uint32_t count, const char *const *arguments, pm_error *error)
 {
@@ -36,13 +84,7 @@ static pm_status run(uint32_t count, const char *const *arguments, pm_error *err
     (void)error;
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof systems / sizeof systems[0]; i++) {
-        const proven_system *s = &systems[i];
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "kind", s->kind, "name",
-                                                    s->name, "paper", s->paper, "option", s->option, "test",
-                                                    s->test, "function", s->function));
-        if (cli.json) continue;
-        printf("%-9s %s\n          arXiv %s; %s\n          proven by ctest %s: %s\n", s->kind, s->name,
-               s->paper, s->option, s->test, s->function);
+        (void)json_array_append_new(list, print_system(&systems[i]));
     }
     cli_result(json_pack("{s:o}", "systems", list));
     return PM_OK;

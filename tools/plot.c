@@ -125,7 +125,7 @@ static double tick_step(double range)
     return power * (rest < 1.5 ? 1 : rest < 3.5 ? 2 : rest < 7.5 ? 5 : 10);
 }
 
-static void put_ticks(text *t, const frame *f)
+static void put_x_ticks(text *t, const frame *f)
 {
     double step = tick_step(f->x1 - f->x0);
     for (double x = ceil(f->x0 / step) * step; x <= f->x1 + step * 1e-6; x += step) {
@@ -134,19 +134,31 @@ static void put_ticks(text *t, const frame *f)
         put(t, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.10g</text>\n", to_x(f, x),
             HEIGHT - BOTTOM + 18, x);
     }
-    /* All of 1 .. 9 of each decade have a line; those get a number that leave room for it. */
-    double last = -1e9;
+}
+
+/* A line at y, and its number where the last one leaves room for it. */
+static void put_y_tick(text *t, const frame *f, double y, double *last)
+{
+    double at = to_y(f, log10(y));
+    if (log10(y) < f->y0 || log10(y) > f->y1) return;
+    put(t, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#eee\"/>", LEFT, WIDTH - RIGHT, at,
+        at);
+    if (fabs(at - *last) < 18) return;
+    put(t, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>\n", LEFT - 6, at + 4, y);
+    *last = at;
+}
+
+/* 1 .. 9 of each decade; round numbers where all lies within a third of one. */
+static void put_y_ticks(text *t, const frame *f)
+{
+    double low = pow(10.0, f->y0), high = pow(10.0, f->y1), last = -1e9;
+    if (high < 2 * low) {
+        double step = tick_step(high - low);
+        for (double y = ceil(low / step) * step; y <= high; y += step) put_y_tick(t, f, y, &last);
+        return;
+    }
     for (int decade = (int)floor(f->y0); decade <= (int)ceil(f->y1); decade++) {
-        for (int digit = 1; digit <= 9; digit++) {
-            double log_y = decade + log10(digit), y = to_y(f, log_y);
-            if (log_y < f->y0 || log_y > f->y1) continue;
-            put(t, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#eee\"/>", LEFT, WIDTH - RIGHT,
-                y, y);
-            if (fabs(y - last) < 18) continue;
-            put(t, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>\n", LEFT - 6, y + 4,
-                pow(10.0, log_y));
-            last = y;
-        }
+        for (int digit = 1; digit <= 9; digit++) put_y_tick(t, f, digit * pow(10.0, decade), &last);
     }
 }
 
@@ -164,7 +176,8 @@ pm_status cli_plot_write(const char *path, const char *title, const char *x_labe
         WIDTH, HEIGHT, LEFT);
     put_escaped(&t, title);
     put(&t, "</text>\n");
-    put_ticks(&t, &f);
+    put_x_ticks(&t, &f);
+    put_y_ticks(&t, &f);
     put_curve(&t, &f, points, count, false);
     put_curve(&t, &f, points, count, true);
     put(&t, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12);

@@ -12,6 +12,9 @@ pm_rules pm_rules_for(const pm_device_facts *facts)
          * keeps register tiles in registers. Loads from storage buffers are bounds-checked lane by lane; texel fetches
          * are one straight vector load, two to three times faster. */
         rules.texel_inputs = true;
+        /* lavapipe compiles a kernel anew, for half a second, when a buffer's size becomes a power of two or stops being one, and
+         * when bits 8 to 15 of a texel view's size become all zero or stop being so (measured on 22.3). */
+        rules.even_views = true;
         rules.gemm_lanes = 8;
         rules.lanes = 32;
     }

@@ -130,6 +130,12 @@ static void find_ranges(const pm_plan *plan, const pm_dispatch *dispatch, pm_pie
         }
         /* Rounded to whole vec4: the rest is padding that belongs to this tensor. */
         range->end = range->begin + round_up(range->end - range->begin, 16);
+        const pm_placement *root = &plan->placements[pm_info(plan->graph, binding->tensor)->base];
+        bool room = range->end + PM_VIEW_SLACK <= root->offset + root->bytes;
+        if (piece->texels && binding->access == PM_READ && room &&
+            range->end >= whole.end && pm_needs_slack(&plan->device->rules, range->end - range->begin)) {
+            range->end += PM_VIEW_SLACK;
+        }
     }
 }
 

@@ -113,6 +113,7 @@ pm_status pm_plan_place(pm_plan *plan, pm_error *error)
             pm_placement *placement = &plan->placements[id];
             if (!placement->used) continue;
             placement->bytes = (pm_bytes_of(plan->graph, (pm_tensor){id}) + alignment - 1) / alignment * alignment;
+            if (pm_needs_slack(&plan->device->rules, placement->bytes)) placement->bytes += alignment;
             *(placement->persistent ? &plan->stats.persistent_bytes : &plan->stats.unshared_bytes) +=
                 placement->bytes;
             items[n++] = placement;
@@ -121,7 +122,11 @@ pm_status pm_plan_place(pm_plan *plan, pm_error *error)
         status = place_all(plan, items, n, neighbours, error);
     }
     VkDeviceSize total = 0;
-    for (uint32_t i = 0; i < plan->n_blocks; i++) total += plan->block_bytes[i];
+    for (uint32_t i = 0; i < plan->n_blocks; i++) {
+        bool power_of_two = (plan->block_bytes[i] & (plan->block_bytes[i] - 1)) == 0;
+        if (power_of_two && plan->device->rules.even_views) plan->block_bytes[i] += alignment;
+        total += plan->block_bytes[i];
+    }
     plan->stats.activation_bytes = total - plan->stats.persistent_bytes;
     free(items);
     free(neighbours);

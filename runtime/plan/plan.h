@@ -91,6 +91,14 @@ void pm_plan_unrecord(pm_plan *plan);
 /* Fills states and parameters: zeros, constants' data, and the parameters' initial values from the seed. */
 pm_status pm_plan_initialise(pm_plan *plan, pm_error *error);
 
+/* Whether a texel view of this many bytes should be PM_VIEW_SLACK bytes longer (pm_rules.even_views); tensors have that much
+ * room behind them where it may be needed. */
+#define PM_VIEW_SLACK 256u
+static inline bool pm_needs_slack(const pm_rules *rules, uint64_t bytes)
+{
+    return rules->even_views && (bytes >> 8 & 255u) == 0;
+}
+
 /* The bytes of a whole tensor. */
 pm_range pm_plan_range(const pm_plan *plan, pm_tensor tensor);
 
