@@ -133,7 +133,7 @@ idx_images() {
       for ((i = 0; i < $1; i++)); do printf "%0$((32 + i % 2 * 16))d%$((32 - i % 2 * 16))s" "$i" ''; done; } >"$2"
 }
 idx_labels() {
-    { printf '\0\0\x08\x01'; be32 "$1"; for ((i = 0; i < $1; i++)); do printf "\\x0$((i % 2))"; done; } >"$2"
+    { printf '\0\0\x08\x01'; be32 "$1"; for ((i = 0; i < $1; i++)); do if ((i % 2)); then printf "\1"; else printf "\0"; fi; done; } >"$2"
 }
 mkdir data
 idx_images 32 data/train-images-idx3-ubyte && idx_labels 32 data/train-labels-idx1-ubyte
