@@ -1,5 +1,6 @@
-/* The same bits everywhere: trains 20 steps of a tiny diffusion model, samples it, and prints the checksums of the
- * checkpoint and of the pictures' files. With the expected checksums as arguments, fails when they differ.
+/* The same bits everywhere: trains 20 steps of a tiny diffusion model, samples it, and prints the checksums
+ * of the checkpoint and of the pictures' files. With the expected checksums as arguments, fails when they
+ * differ.
  *
  * exactness FOLDER [CHECKPOINT PICTURES] */
 #include "tiny.h"
@@ -61,7 +62,8 @@ int main(int argc, char **argv)
     uint32_t sums[2] = {0, 0};
     pm_error error = {0};
     pm_device *device = NULL;
-    if (argc != 2 && argc != 4) return fprintf(stderr, "usage: exactness FOLDER [CHECKPOINT PICTURES]\n"), PM_BAD_USAGE;
+    if (argc != 2 && argc != 4)
+        return fprintf(stderr, "usage: exactness FOLDER [CHECKPOINT PICTURES]\n"), PM_BAD_USAGE;
     (void)snprintf(checkpoint, sizeof checkpoint, "%s/exactness.safetensors", argv[1]);
     (void)snprintf(pictures, sizeof pictures, "%s/exactness.png", argv[1]);
     pm_status status = pm_device_open(NULL, &device, &error);

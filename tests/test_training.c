@@ -1,6 +1,6 @@
-/* Training and sampling as a whole: a resumed run equals an undisturbed one bit for bit; pictures do not depend on the
- * batch; guidance 1 is the plain conditional model; bad checkpoints are refused and lose nothing.
- * ctest labels: device */
+/* Training and sampling as a whole: a resumed run equals an undisturbed one bit for bit; pictures do not
+ * depend on the batch; guidance 1 is the plain conditional model; bad checkpoints are refused and lose
+ * nothing. ctest labels: device */
 #include "tiny.h"
 
 #include "files/file_io.h"
@@ -57,7 +57,8 @@ static pm_trainer *start(void)
 {
     pm_trainer *trainer;
     pm_error error = {0};
-    if (pm_trainer_create(device, &recipe, &data, NULL, &trainer, &error) != PM_OK) fail_msg("%s", error.message);
+    if (pm_trainer_create(device, &recipe, &data, NULL, &trainer, &error) != PM_OK)
+        fail_msg("%s", error.message);
     return trainer;
 }
 

@@ -1,5 +1,5 @@
-/* A data set and a recipe so small that 20 training steps take seconds on the slowest driver; everything that a real
- * model uses is in it. */
+/* A data set and a recipe so small that 20 training steps take seconds on the slowest driver; everything that
+ * a real model uses is in it. */
 #ifndef PM_TESTS_TINY_H
 #define PM_TESTS_TINY_H
 
@@ -13,11 +13,14 @@ enum { TINY_IMAGES = 50, TINY_SIDE = 12, TINY_CLASSES = 3 };
 static const char tiny_recipe[] =
     "{\"name\": \"tiny\", \"kind\": \"image-diffusion\","
     " \"data\": {\"source\": \"memory\", \"mirror\": true},"
-    " \"unet\": {\"base\": 8, \"multipliers\": [1, 2], \"blocks\": 1, \"attention\": [6], \"heads\": 2, \"groups\": 4,"
+    " \"unet\": {\"base\": 8, \"multipliers\": [1, 2], \"blocks\": 1, \"attention\": [6], \"heads\": 2, "
+    "\"groups\": 4,"
     "  \"dropout\": 0.1},"
     " \"process\": {\"schedule\": \"cosine\", \"timesteps\": 100, \"target\": \"v\"},"
-    " \"training\": {\"batch\": 5, \"steps\": 40, \"learning_rate\": 0.002, \"warmup\": 4, \"decay\": \"cosine\","
-    "  \"weight_decay\": 0.01, \"clip_norm\": 1.0, \"ema\": 0.99, \"ema_warmup\": true, \"label_dropout\": 0.2, \"seed\": 11},"
+    " \"training\": {\"batch\": 5, \"steps\": 40, \"learning_rate\": 0.002, \"warmup\": 4, \"decay\": "
+    "\"cosine\","
+    "  \"weight_decay\": 0.01, \"clip_norm\": 1.0, \"ema\": 0.99, \"ema_warmup\": true, \"label_dropout\": "
+    "0.2, \"seed\": 11},"
     " \"sampling\": {\"sampler\": \"ddim\", \"steps\": 6, \"guidance\": 2.0}}";
 
 /* Blurred bars and blobs, one kind a class, from a fixed generator. The caller frees pixels and labels. */

@@ -1,0 +1,183 @@
+/* Faults injected below the runtime, into the device's table of Vulkan functions: a lost device at every
+ * submit of a training run, memory that runs out, a device so slow that submits have to be cut. ctest labels:
+ * device */
+#include "tiny.h"
+
+#include "device/device.h"
+#include "pumice_models.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct faults {
+    PFN_vkQueueSubmit submit;
+    PFN_vkAllocateMemory allocate;
+    int submits_until_lost; /* negative: never */
+    int allocations_until_full;
+    long delay_ms; /* of each submitted command buffer */
+} faults;
+
+static VKAPI_ATTR VkResult VKAPI_CALL faulty_submit(VkQueue queue, uint32_t count,
+                                                    const VkSubmitInfo *submits, VkFence fence)
+{
+    if (faults.submits_until_lost == 0) return VK_ERROR_DEVICE_LOST;
+    if (faults.submits_until_lost > 0) faults.submits_until_lost--;
+    for (uint32_t i = 0; faults.delay_ms && i < submits[0].commandBufferCount; i++) {
+        struct timespec delay = {0, faults.delay_ms * 1000000};
+        (void)nanosleep(&delay, NULL);
+    }
+    return faults.submit(queue, count, submits, fence);
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL faulty_allocate(VkDevice device, const VkMemoryAllocateInfo *info,
+                                                      const VkAllocationCallbacks *callbacks,
+                                                      VkDeviceMemory *out)
+{
+    if (faults.allocations_until_full-- == 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    return faults.allocate(device, info, callbacks, out);
+}
+
+static pm_device *open_faulty(void)
+{
+    pm_device *device;
+    pm_error error = {0};
+    if (pm_device_open(NULL, &device, &error) != PM_OK) fail_msg("%s", error.message);
+    faults = (struct faults){device->vk.vkQueueSubmit, device->vk.vkAllocateMemory, -1, -1, 0};
+    device->vk.vkQueueSubmit = faulty_submit;
+    device->vk.vkAllocateMemory = faulty_allocate;
+    return device;
+}
+
+static void lost_device_ends_the_run_and_keeps_the_checkpoint(void **state)
+{
+    char path[] = "/tmp/pumice-faults-XXXXXX";
+    pm_dataset data = tiny_dataset();
+    pm_recipe recipe;
+    pm_error error = {0};
+    (void)state;
+    assert_true(mkstemp(path) >= 0);
+    assert_int_equal(tiny_fitted_recipe(&recipe, &error), PM_OK);
+    for (int after = 0; after < 40; after += 6) {
+        pm_trainer *trainer;
+        pm_model *model;
+        float loss, norm;
+        pm_device *device = open_faulty();
+        assert_int_equal(pm_trainer_create(device, &recipe, &data, NULL, &trainer, &error), PM_OK);
+        assert_int_equal(pm_trainer_run(trainer, 1, &error), PM_OK);
+        assert_int_equal(pm_trainer_save(trainer, path, &error), PM_OK);
+        faults.submits_until_lost = after;
+        assert_int_equal(pm_trainer_run(trainer, 60, &error), PM_DEVICE_LOST);
+        assert_non_null(strstr(error.message, "lost"));
+        assert_int_equal(pm_trainer_run(trainer, 1, &error), PM_DEVICE_LOST); /* latched */
+        assert_int_equal(pm_trainer_loss(trainer, &loss, &norm, &error), PM_DEVICE_LOST);
+        assert_int_equal(pm_trainer_save(trainer, path, &error), PM_DEVICE_LOST);
+        pm_trainer_destroy(trainer);
+        pm_device_close(device);
+        assert_int_equal(pm_model_open(path, &model, &error), PM_OK);
+        assert_int_equal(pm_model_info_of(model).step, 1);
+        pm_model_close(model);
+    }
+    (void)unlink(path);
+    free(data.pixels);
+    free(data.labels);
+}
+
+static void memory_that_runs_out_is_said(void **state)
+{
+    pm_error error = {0};
+    pm_plan *plan;
+    pm_device *device = open_faulty();
+    pm_graph *g = pm_graph_create();
+    (void)state;
+    pm_output(g, pm_silu(g, pm_state(g, "x", PM_DTYPE_F32, PM_SHAPE(1000))));
+    faults.allocations_until_full = 0;
+    assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_NO_MEMORY);
+    assert_null(plan);
+    assert_non_null(strstr(error.message, "MiB"));
+    assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_OK); /* and can be tried again */
+    pm_plan_destroy(plan);
+    pm_graph_destroy(g);
+    pm_device_close(device);
+}
+
+enum { COUNT = 1 << 20, NODES = 200 };
+
+static pm_graph *long_chain(pm_tensor *x, pm_tensor *y, int nodes)
+{
+    pm_graph *g = pm_graph_create();
+    *y = *x = pm_state(g, "x", PM_DTYPE_F32, PM_SHAPE(COUNT));
+    for (int i = 0; i < nodes; i++) *y = pm_affine(g, *y, 0.5f, 1.0f);
+    pm_output(g, *y);
+    return g;
+}
+
+static void submits_follow_measured_time(void **state)
+{
+    pm_error error = {0};
+    pm_plan *plan;
+    pm_tensor x, y;
+    (void)state;
+    for (int slow = 0; slow < 2; slow++) {
+        pm_device *device = open_faulty();
+        pm_graph *g = long_chain(&x, &y, NODES);
+        assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_OK);
+        faults.delay_ms = slow ? 80 : 0;
+        assert_int_equal(pm_plan_run(plan, 3, &error), PM_OK);
+        pm_plan_stats stats = pm_plan_stats_of(plan);
+        assert_true(stats.command_buffers >= 6);
+        if (slow) {
+            assert_int_equal(stats.submits, stats.command_buffers);
+        } else {
+            assert_true(stats.submits < stats.command_buffers);
+        }
+        pm_plan_destroy(plan);
+        pm_graph_destroy(g);
+        pm_device_close(device);
+    }
+}
+
+static void a_dispatch_that_takes_too_long_is_cut(void **state)
+{
+    static float whole[COUNT], cut[COUNT];
+    pm_error error = {0};
+    pm_plan *plan;
+    pm_tensor x, y;
+    (void)state;
+    for (int slow = 0; slow < 2; slow++) {
+        pm_device *device = open_faulty();
+        pm_graph *g = long_chain(&x, &y, 1);
+        assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_OK);
+        uint32_t before = pm_plan_stats_of(plan).pieces;
+        assert_int_equal(before, 1);
+        for (int i = 0; i < COUNT; i++) whole[i] = (float)i / 3.0f;
+        assert_int_equal(pm_plan_write(plan, x, whole, sizeof whole, &error), PM_OK);
+        faults.delay_ms = slow ? 350 : 0;
+        assert_int_equal(pm_plan_run(plan, 2, &error), PM_OK);
+        faults.delay_ms = 0;
+        if (slow) assert_true(pm_plan_stats_of(plan).pieces >= 4);
+        assert_int_equal(pm_plan_run(plan, 1, &error), PM_OK);
+        assert_int_equal(pm_plan_read(plan, y, slow ? cut : whole, sizeof whole, &error), PM_OK);
+        if (slow) {
+            for (int i = 0; i < COUNT; i++) assert_true(cut[i] == (float)i / 3.0f * 0.5f + 1.0f);
+        }
+        pm_plan_destroy(plan);
+        pm_graph_destroy(g);
+        pm_device_close(device);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lost_device_ends_the_run_and_keeps_the_checkpoint),
+        cmocka_unit_test(memory_that_runs_out_is_said),
+        cmocka_unit_test(submits_follow_measured_time),
+        cmocka_unit_test(a_dispatch_that_takes_too_long_is_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
