@@ -143,36 +143,33 @@ static void build_case(pm_graph *graph, const void *user)
     pm_output(graph, test->build(graph, test->p));
 }
 
-/* Elements of what the case's graph holds: the measure of how large it is. */
-static uint64_t size_of_case(const pm_case *test)
+static void build_case_and_gradient(pm_graph *graph, const void *user)
 {
-    uint64_t elements = 0;
-    pm_graph *graph = pm_graph_create();
-    if (!graph) return 0;
-    build_case(graph, test);
-    for (uint32_t i = 1; i < graph->n_tensors; i++) elements += pm_count_of(graph, (pm_tensor){i});
-    if (!pm_ok(graph)) elements = 0;
-    pm_graph_destroy(graph);
-    return elements;
+    const pm_case *test = user;
+    pm_tensor loss = pm_sum(graph, test->build(graph, test->p));
+    pm_output(graph, loss); /* so that the forward pass is not left out */
+    (void)pm_backward(graph, loss);
 }
 
-static pm_status run_ops(pm_device *device, json_t *list, pm_error *error)
+/* Every operator's bench rows: alone, and with its gradient (of the sum of its output). */
+static pm_status run_ops(pm_device *device, const char *begin, json_t *list, pm_error *error)
 {
     pm_status status = PM_OK;
-    cli_say("the largest test case of each operator; small ones measure what a dispatch costs");
-    for (const pm_op *const *op = pm_op_table; status == PM_OK && *op && !cli_stopped(); op++) {
-        const pm_case *largest = NULL;
-        uint64_t most = 0;
-        for (uint32_t i = 0; i < (*op)->n_cases; i++) {
-            uint64_t size = size_of_case(&(*op)->cases[i]);
-            if (size > most) most = size, largest = &(*op)->cases[i];
+    for (const pm_op *const *op = pm_op_table; *op; op++) {
+        if (strncmp((*op)->name, begin, strlen(begin)) != 0) continue;
+        for (uint32_t i = 0; status == PM_OK && i < (*op)->n_cases && !cli_stopped(); i++) {
+            const pm_case *test = &(*op)->cases[i];
+            char name[128];
+            cli_timing timing;
+            if (!test->bench) continue;
+            (void)snprintf(name, sizeof name, "%s (%s)", (*op)->name, test->name);
+            status = cli_time_graph(device, build_case, test, args.samples, &timing, error);
+            if (status == PM_OK) cli_timing_print(name, &timing, list);
+            if (status != PM_OK || test->no_gradient) continue;
+            (void)snprintf(name, sizeof name, "%s (%s), with gradient", (*op)->name, test->name);
+            status = cli_time_graph(device, build_case_and_gradient, test, args.samples, &timing, error);
+            if (status == PM_OK) cli_timing_print(name, &timing, list);
         }
-        if (!largest) continue;
-        char name[128];
-        cli_timing timing;
-        (void)snprintf(name, sizeof name, "%s (%s)", (*op)->name, largest->name);
-        status = cli_time_graph(device, build_case, largest, args.samples, &timing, error);
-        if (status == PM_OK) cli_timing_print(name, &timing, list);
     }
     return status;
 }
@@ -329,7 +326,7 @@ static pm_status wrong_count(const char *subject, const char *usage, pm_error *e
 static pm_status measure(pm_device *device, uint32_t count, const char *const *words, json_t *list,
                          pm_error *error)
 {
-    if (strcmp(words[0], "ops") == 0) return run_ops(device, list, error);
+    if (strcmp(words[0], "ops") == 0) return run_ops(device, count > 1 ? words[1] : "", list, error);
     if (strcmp(words[0], "train") == 0) return run_train(words[1], device, list, error);
     if (strcmp(words[0], "sample") == 0) return run_sample(words[1], device, list, error);
     for (size_t i = 0; i < sizeof shape_benches / sizeof shape_benches[0]; i++) {
@@ -353,7 +350,7 @@ static pm_status check_subject(uint32_t count, const char *const *words, pm_erro
         bool fits = count - 1 >= bench->least && count - 1 <= bench->most;
         if (strcmp(bench->name, words[0]) == 0 && !fits) return wrong_count(bench->name, bench->usage, error);
     }
-    if (strcmp(words[0], "ops") == 0 && count != 1) return wrong_count("ops", "no more words", error);
+    if (strcmp(words[0], "ops") == 0 && count > 2) return wrong_count("ops", "[NAME]", error);
     if (strcmp(words[0], "train") == 0 && count != 2) return wrong_count("train", "RECIPE", error);
     if (strcmp(words[0], "sample") == 0 && count != 2) return wrong_count("sample", "MODEL", error);
     return PM_OK;
@@ -388,7 +385,7 @@ const cli_verb cli_bench = {
              "  matmul M N K                                     [M,K] times [K,N]\n"
              "  conv BATCH HEIGHT WIDTH IN OUT [KERNEL [STRIDE]]  kernel 3 and stride 1 if not said\n"
              "  attention BATCH LENGTH HEADS WIDTH               WIDTH channels a head\n"
-             "  ops                                              every operator\n"
+             "  ops [NAME]                                       every operator, or those that begin so\n"
              "  train RECIPE                                     a whole training step\n"
              "  sample MODEL                                     a step of sampling\n"
              "train and sample also measure a matmul of 1024 x 1024 and say which share of its rate\n"

@@ -31,7 +31,8 @@ static void lower_at_step(pm_lowering *lowering, const pm_node *node)
 static void reference_at_step(const pm_reference *ref)
 {
     uint32_t step = ref->in[1].u[0], last = ref->in[0].count - 1;
-    for (uint32_t i = 0; i < ref->out[0].count; i++) ref->out[0].u[i] = ref->in[0].u[step < last ? step : last];
+    for (uint32_t i = 0; i < ref->out[0].count; i++)
+        ref->out[0].u[i] = ref->in[0].u[step < last ? step : last];
 }
 
 static pm_tensor case_at_step(pm_graph *graph, const uint32_t *p)
@@ -43,7 +44,15 @@ static pm_tensor case_at_step(pm_graph *graph, const uint32_t *p)
 
 static const pm_case cases_at_step[] = {
     {.name = "inside", .build = case_at_step, .p = {7, 5, 3}, .no_gradient = true},
-    {.name = "past the end, several workgroups", .build = case_at_step, .p = {3, 301, 9}, .no_gradient = true},
+    {.name = "past the end, several workgroups",
+     .build = case_at_step,
+     .p = {3, 301, 9},
+     .no_gradient = true},
+    {.name = "a batch of tokens",
+     .build = case_at_step,
+     .p = {1000, 4096, 3},
+     .no_gradient = true,
+     .bench = true},
 };
 
 const pm_op pm_op_at_step = {

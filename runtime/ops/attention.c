@@ -319,6 +319,11 @@ static const pm_case cases_attention[] = {
     {.name = "one query, one key", .build = case_attention, .p = {3, 1, 1, 2, 3}},
     {.name = "several workgroups", .build = case_attention, .p = {3, 40, 6, 3, 4}},
     {.name = "wide head", .build = case_attention, .p = {1, 2, 3, 1, 128}},
+    {.name = "7x7 of a U-Net", .build = case_attention, .p = {32, 49, 49, 1, 64}, .bench = true},
+    {.name = "causal, 16x256",
+     .build = case_attention,
+     .p = {16, 256, 256, 4, 64, PM_MASK_CAUSAL},
+     .bench = true},
 };
 
 const pm_op pm_op_attention = {

@@ -133,6 +133,11 @@ static const pm_case cases_batch[] = {
      .p = {5, 3, 3, 1, 16, 1},
      .no_gradient = true},
     {.name = "several workgroups", .build = case_batch, .p = {60, 28, 28, 1, 40, 0}, .no_gradient = true},
+    {.name = "32 of 28x28",
+     .build = case_batch,
+     .p = {1000, 28, 28, 1, 32, 0},
+     .no_gradient = true,
+     .bench = true},
 };
 
 const pm_op pm_op_batch_images = {

@@ -450,6 +450,22 @@ static const pm_case cases_conv2d[] = {
     {.name = "3x3, several workgroups and chunks",
      .build = case_conv2d,
      .p = {5, 23, 21, 4, 4, 3, 1, 1111, 1}},
+    {.name = "3x3, 28x28, 32 to 32",
+     .build = case_conv2d,
+     .p = {32, 28, 28, 32, 32, 3, 1, 1111, 1},
+     .bench = true},
+    {.name = "3x3, 14x14, 64 to 64",
+     .build = case_conv2d,
+     .p = {32, 14, 14, 64, 64, 3, 1, 1111, 1},
+     .bench = true},
+    {.name = "3x3, stride 2, 28x28, 32 to 32",
+     .build = case_conv2d,
+     .p = {32, 28, 28, 32, 32, 3, 2, 11, 1},
+     .bench = true},
+    {.name = "1x1, 28x28, 64 to 32",
+     .build = case_conv2d,
+     .p = {32, 28, 28, 64, 32, 1, 1, 0, 1},
+     .bench = true},
 };
 
 const pm_op pm_op_conv2d = {

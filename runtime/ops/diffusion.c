@@ -157,6 +157,7 @@ static const pm_case cases_corrupt[] = {
     {.name = "ragged samples", .build = case_corrupt, .p = {7, 3, 3}, .linear = true},
     {.name = "samples of one element", .build = case_corrupt, .p = {9, 1, 1}, .linear = true},
     {.name = "several workgroups", .build = case_corrupt, .p = {3, 37, 27}, .linear = true},
+    {.name = "32 of 28x28", .build = case_corrupt, .p = {32, 28, 28}, .bench = true},
 };
 
 const pm_op pm_op_corrupt = {
@@ -260,6 +261,11 @@ static const pm_case cases_denoise_step[] = {
     {.name = "noise, clipping", .build = case_denoise_step, .p = {1, 4, 3, 5}, .no_gradient = true},
     {.name = "no noise, no clipping", .build = case_denoise_step, .p = {0, 0, 2, 8}, .no_gradient = true},
     {.name = "several workgroups", .build = case_denoise_step, .p = {1, 3, 7, 1001}, .no_gradient = true},
+    {.name = "three steps of 32 of 28x28",
+     .build = case_denoise_step,
+     .p = {1, 4, 32, 784},
+     .no_gradient = true,
+     .bench = true},
 };
 
 const pm_op pm_op_denoise_step = {
@@ -356,6 +362,7 @@ static const pm_case cases_guide[] = {
     {.name = "ragged halves", .build = case_guide, .p = {3, 5}},
     {.name = "one element", .build = case_guide, .p = {1, 1}},
     {.name = "several workgroups", .build = case_guide, .p = {5, 301}},
+    {.name = "32 of 28x28", .build = case_guide, .p = {32, 784}, .bench = true},
 };
 
 const pm_op pm_op_guide = {

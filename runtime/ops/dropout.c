@@ -83,6 +83,7 @@ static const pm_case cases_dropout[] = {
     {.name = "half, odd samples", .build = case_dropout, .p = {5, 3, 5, 50}, .linear = true},
     {.name = "nearly all", .build = case_dropout, .p = {2, 10, 10, 95}, .linear = true},
     {.name = "several workgroups", .build = case_dropout, .p = {4, 25, 28, 30}, .linear = true},
+    {.name = "28x28, 32 channels", .build = case_dropout, .p = {32, 784, 32, 10}, .bench = true},
 };
 
 const pm_op pm_op_dropout = {

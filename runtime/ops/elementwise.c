@@ -5,7 +5,8 @@
 
 #include <math.h>
 
-/* ---- Unary ------------------------------------------------------------------------------------------------- */
+/* ---- Unary
+ * ------------------------------------------------------------------------------------------------- */
 
 /* The numbers are those of shaders/unary.comp. */
 typedef enum unary_function { AFFINE = 0, SILU = 1, GELU = 2, SIGMOID = 3, TANH = 4 } unary_function;
@@ -28,11 +29,16 @@ static double gelu_inner(double x)
 static double evaluate(const unary_attr *attr, double x)
 {
     switch (attr->function) {
-    case SILU: return x * sigmoid(x);
-    case GELU: return 0.5 * x * (1.0 + tanh(gelu_inner(x)));
-    case SIGMOID: return sigmoid(x);
-    case TANH: return tanh(x);
-    case AFFINE: break;
+    case SILU:
+        return x * sigmoid(x);
+    case GELU:
+        return 0.5 * x * (1.0 + tanh(gelu_inner(x)));
+    case SIGMOID:
+        return sigmoid(x);
+    case TANH:
+        return tanh(x);
+    case AFFINE:
+        break;
     }
     return (double)attr->alpha * x + (double)attr->beta;
 }
@@ -41,14 +47,18 @@ static double derivative(const unary_attr *attr, double x)
 {
     double s = sigmoid(x), t;
     switch (attr->function) {
-    case SILU: return s * (1.0 + x * (1.0 - s));
+    case SILU:
+        return s * (1.0 + x * (1.0 - s));
     case GELU:
         t = tanh(gelu_inner(x));
         return 0.5 * (1.0 + t) +
                0.5 * x * (1.0 - t * t) * sqrt(2.0 / acos(-1.0)) * (1.0 + 3.0 * 0.044715 * x * x);
-    case SIGMOID: return s * (1.0 - s);
-    case TANH: return 1.0 - tanh(x) * tanh(x);
-    case AFFINE: break;
+    case SIGMOID:
+        return s * (1.0 - s);
+    case TANH:
+        return 1.0 - tanh(x) * tanh(x);
+    case AFFINE:
+        break;
     }
     return (double)attr->alpha;
 }
@@ -146,11 +156,16 @@ static pm_tensor case_unary(pm_graph *graph, const uint32_t *p)
 {
     pm_tensor x = pm_case_leaf(graph, "x", PM_SHAPE(p[1], p[2]), 3.0f);
     switch (p[0]) {
-    case SILU: return pm_silu(graph, x);
-    case GELU: return pm_gelu(graph, x);
-    case SIGMOID: return pm_sigmoid(graph, x);
-    case TANH: return pm_tanh_of(graph, x);
-    default: return pm_affine(graph, x, -0.75f, 0.25f);
+    case SILU:
+        return pm_silu(graph, x);
+    case GELU:
+        return pm_gelu(graph, x);
+    case SIGMOID:
+        return pm_sigmoid(graph, x);
+    case TANH:
+        return pm_tanh_of(graph, x);
+    default:
+        return pm_affine(graph, x, -0.75f, 0.25f);
     }
 }
 
@@ -161,6 +176,8 @@ static const pm_case cases_unary[] = {
     {.name = "tanh", .build = case_unary, .p = {TANH, 2, 13}},
     {.name = "affine", .build = case_unary, .p = {AFFINE, 9, 31}},
     {.name = "silu, several workgroups", .build = case_unary, .p = {SILU, 41, 129}},
+    {.name = "silu, 28x28, 32 channels", .build = case_unary, .p = {SILU, 25088, 32}, .bench = true},
+    {.name = "gelu, 16x256, 1024 channels", .build = case_unary, .p = {GELU, 4096, 1024}, .bench = true},
 };
 
 const pm_op pm_op_unary = {
@@ -202,7 +219,8 @@ pm_tensor pm_affine(pm_graph *graph, pm_tensor x, float alpha, float beta)
     return unary(graph, x, (unary_attr){.function = AFFINE, .alpha = alpha, .beta = beta});
 }
 
-/* ---- Binary ------------------------------------------------------------------------------------------------ */
+/* ---- Binary
+ * ------------------------------------------------------------------------------------------------ */
 
 typedef struct binary_attr {
     bool multiply;
@@ -230,8 +248,8 @@ static void reference_binary(const pm_reference *ref)
     }
 }
 
-static void backward_binary(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,
-                            pm_tensor *grad_in)
+static void backward_binary(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out,
+                            const bool *wants, pm_tensor *grad_in)
 {
     bool multiply = PM_ATTR(binary_attr, node)->multiply;
     for (uint32_t i = 0; i < 2; i++) {
@@ -252,6 +270,7 @@ static const pm_case cases_binary[] = {
     {.name = "mul", .build = case_binary, .p = {1, 1, 7, 3}},
     {.name = "add, one operand repeated", .build = case_binary, .p = {0, 2, 3, 5, 1, 5}, .linear = true},
     {.name = "mul, one operand repeated", .build = case_binary, .p = {1, 4, 3, 5, 3, 1}},
+    {.name = "add, 28x28, 32 channels", .build = case_binary, .p = {0, 32, 784, 32}, .bench = true},
 };
 
 const pm_op pm_op_binary = {

@@ -83,6 +83,10 @@ static const pm_case cases_embedding[] = {
     {.name = "indices beyond the table", .build = case_embedding, .p = {6, 8, 2, 11, 9}, .linear = true},
     {.name = "most rows unused", .build = case_embedding, .p = {300, 4, 5, 3, 300}, .linear = true},
     {.name = "one row, several workgroups", .build = case_embedding, .p = {1, 20, 30, 30, 1}, .linear = true},
+    {.name = "16x256 of 257, 256 channels",
+     .build = case_embedding,
+     .p = {257, 256, 16, 256, 257},
+     .bench = true},
 };
 
 const pm_op pm_op_embedding = {

@@ -205,6 +205,7 @@ static const pm_case cases_slice[] = {
     {.name = "odd, several workgroups", .build = case_slice, .p = {30, 10, 9, 1, 3, 9}, .linear = true},
     {.name = "several workgroups", .build = case_slice, .p = {70, 30, 16, 2, 4, 16}, .no_gradient = true},
     {.name = "integers", .build = case_slice_integers, .p = {350, 9, 1, 1, 9}, .no_gradient = true},
+    {.name = "28x28, 32 of 64 channels", .build = case_slice, .p = {32, 784, 64, 2, 0, 32}, .bench = true},
 };
 
 const pm_op pm_op_slice = {
@@ -300,6 +301,7 @@ static const pm_case cases_transpose[] = {
     {.name = "several workgroups", .build = case_transpose, .p = {7, 125, 5, 8, 1023}, .no_gradient = true},
     {.name = "odd, several workgroups", .build = case_transpose, .p = {2, 30, 4, 9, 2103}, .linear = true},
     {.name = "integers", .build = case_transpose, .p = {1, 1, 33, 41, 132, 1}, .no_gradient = true},
+    {.name = "heads, 16x256", .build = case_transpose, .p = {16, 256, 4, 64, 213}, .bench = true},
 };
 
 const pm_op pm_op_transpose = {
@@ -426,6 +428,7 @@ static const pm_case cases_concat[] = {
      .p = {90, 20, 4, 0, 80},
      .no_gradient = true},
     {.name = "integers", .build = case_concat, .p = {70, 15, 4, 1, 2, 1}, .no_gradient = true},
+    {.name = "28x28, 32 and 32 channels", .build = case_concat, .p = {32, 784, 32, 2, 32}, .bench = true},
 };
 
 const pm_op pm_op_concat = {
@@ -475,6 +478,11 @@ static pm_tensor case_pad(pm_graph *graph, const uint32_t *p)
 static const pm_case cases_pad[] = {
     {.name = "several workgroups", .build = case_pad, .p = {70, 10, 12, 2, 4, 20}, .no_gradient = true},
     {.name = "odd, several workgroups", .build = case_pad, .p = {50, 10, 3, 1, 3, 17}, .no_gradient = true},
+    {.name = "28x28, 32 to 64 channels",
+     .build = case_pad,
+     .p = {32, 784, 32, 2, 0, 64},
+     .no_gradient = true,
+     .bench = true},
 };
 
 /* The gradient of slice: x where it was cut out, zeros elsewhere. The cases of slice are cases of it, too. */

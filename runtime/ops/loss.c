@@ -188,6 +188,7 @@ static const pm_case cases_mse[] = {
     {.name = "weight of samples", .build = case_mse, .p = {WEIGHT_SAMPLE, 3, 4, 5}},
     {.name = "weight of ragged samples", .build = case_mse, .p = {WEIGHT_SAMPLE, 7, 3, 3}},
     {.name = "several workgroups", .build = case_mse_large, .p = {41, 411}},
+    {.name = "32 of 28x28", .build = case_mse, .p = {WEIGHT_NONE, 32, 28, 28}, .bench = true},
 };
 
 const pm_op pm_op_mse = {
@@ -384,6 +385,7 @@ static const pm_case cases_cross_entropy[] = {
     {.name = "one class", .build = case_cross_entropy, .p = {0, 5, 1}},
     {.name = "several runs a row", .build = case_cross_entropy, .p = {0, 2, 521}},
     {.name = "several workgroups", .build = case_cross_entropy, .p = {1, 601, 5}},
+    {.name = "16x256 of 257", .build = case_cross_entropy, .p = {0, 4096, 257}, .bench = true},
 };
 
 const pm_op pm_op_cross_entropy = {

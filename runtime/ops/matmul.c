@@ -185,6 +185,13 @@ static const pm_case cases_matmul[] = {
     {.name = "AB, several workgroups", .build = case_matmul, .p = {PM_AB, 130, 140, 8, 0, 0, 1}},
     {.name = "linear", .build = case_linear, .p = {3, 5, 12, 16, 1, 1}},
     {.name = "linear, odd", .build = case_linear, .p = {3, 5, 7, 9, 1, 1}},
+    {.name = "AB, 1024", .build = case_matmul, .p = {PM_AB, 1024, 1024, 1024}, .bench = true},
+    {.name = "AB^T, 1024", .build = case_matmul, .p = {PM_ABT, 1024, 1024, 1024}, .bench = true},
+    {.name = "A^T B, 1024", .build = case_matmul, .p = {PM_ATB, 1024, 1024, 1024}, .bench = true},
+    {.name = "linear, 16x256, 256 to 1024",
+     .build = case_linear,
+     .p = {16, 256, 256, 1024, 1, 0},
+     .bench = true},
 };
 
 const pm_op pm_op_matmul = {

@@ -348,6 +348,14 @@ static const pm_case cases_norm[] = {
     {.name = "layer, all, per sample",
      .build = case_norm,
      .p = {3, 2, 2, 8, 0, GAMMA | BETA | SCALE | SHIFT | SILU}},
+    {.name = "group, 28x28, 32 channels, SiLU",
+     .build = case_norm,
+     .p = {32, 28, 28, 32, 8, GAMMA | BETA | SILU},
+     .bench = true},
+    {.name = "layer, 16x256, 256 channels",
+     .build = case_norm,
+     .p = {16, 256, 0, 256, 0, GAMMA | BETA},
+     .bench = true},
 };
 
 const pm_op pm_op_norm = {

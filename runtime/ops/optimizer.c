@@ -66,6 +66,7 @@ static const pm_case cases_norm[] = {
     {.name = "squares too small for f32", .build = case_norm, .p = {101, 74}, .no_gradient = true},
     {.name = "ordinary and large", .build = case_norm, .p = {101, 114}, .no_gradient = true},
     {.name = "ordinary and small", .build = case_norm, .p = {101, 86}, .no_gradient = true},
+    {.name = "1.6 million", .build = case_norm, .p = {1600000, 100}, .no_gradient = true, .bench = true},
 };
 
 const pm_op pm_op_norm_of = {
@@ -347,6 +348,11 @@ static const pm_case cases_adamw[] = {
     {.name = "average, clipping", .build = case_adamw, .p = {1, 1, 2}, .no_gradient = true},
     {.name = "no average", .build = case_adamw, .p = {0, 0, 2}, .no_gradient = true},
     {.name = "several workgroups", .build = case_adamw, .p = {1, 0, 137}, .no_gradient = true},
+    {.name = "two updates of 1.6 million, average",
+     .build = case_adamw,
+     .p = {1, 1, 48000},
+     .no_gradient = true,
+     .bench = true},
 };
 
 const pm_op pm_op_adamw = {

@@ -193,6 +193,11 @@ static const pm_case cases_random[] = {
      .p = {1, 41, 9, 15},
      .no_gradient = true,
      .tolerance = 1e-6},
+    {.name = "normal, 28x28, 32 channels",
+     .build = case_random,
+     .p = {1, 32, 784, 32},
+     .no_gradient = true,
+     .bench = true},
 };
 
 const pm_op pm_op_random = {
@@ -269,6 +274,11 @@ static const pm_case cases_random_index[] = {
     {.name = "timesteps", .build = case_random_index, .p = {32, 1000}, .no_gradient = true},
     {.name = "one value", .build = case_random_index, .p = {3, 1}, .no_gradient = true},
     {.name = "several workgroups", .build = case_random_index, .p = {333, 4000000000u}, .no_gradient = true},
+    {.name = "4096 timesteps",
+     .build = case_random_index,
+     .p = {4096, 1000},
+     .no_gradient = true,
+     .bench = true},
 };
 
 const pm_op pm_op_random_index = {
@@ -321,6 +331,7 @@ static const pm_case cases_drop_labels[] = {
     {.name = "some", .build = case_drop_labels, .p = {200, 10}, .no_gradient = true},
     {.name = "none", .build = case_drop_labels, .p = {5, 0}, .no_gradient = true},
     {.name = "all", .build = case_drop_labels, .p = {7, 100}, .no_gradient = true},
+    {.name = "4096 labels", .build = case_drop_labels, .p = {4096, 10}, .no_gradient = true, .bench = true},
 };
 
 const pm_op pm_op_drop_labels = {
@@ -462,6 +473,11 @@ static const pm_case cases_categorical[] = {
     {.name = "one class", .build = case_categorical, .p = {2, 1, 1}, .no_gradient = true},
     {.name = "far apart", .build = case_categorical, .p = {50, 300, 90}, .no_gradient = true},
     {.name = "many classes", .build = case_categorical, .p = {3, 5000, 4}, .no_gradient = true},
+    {.name = "16x256 of 257",
+     .build = case_categorical,
+     .p = {4096, 257, 2},
+     .no_gradient = true,
+     .bench = true},
 };
 
 const pm_op pm_op_categorical = {

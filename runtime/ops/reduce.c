@@ -216,6 +216,10 @@ static const pm_case cases_sum_to[] = {
     {.name = "long odd rows", .build = case_sum_to, .p = {0, 0, 70, 1001, 0, 0, 70, 1}, .no_gradient = true},
     {.name = "all of many", .build = case_sum_to, .p = {0, 0, 0, 70001, 0, 0, 0, 1}, .no_gradient = true},
     {.name = "one element", .build = case_sum_to, .p = {0, 0, 2, 1, 0, 0, 0, 1}, .linear = true},
+    {.name = "columns, 28x28, 32 channels",
+     .build = case_sum_to,
+     .p = {0, 0, 25088, 32, 0, 0, 0, 32},
+     .bench = true},
 };
 
 const pm_op pm_op_sum_to = {
@@ -295,6 +299,10 @@ static const pm_case cases_broadcast[] = {
      .build = case_broadcast,
      .p = {0, 0, 0, 1, 0, 0, 25, 100},
      .linear = true},
+    {.name = "28x28, 32 channels",
+     .build = case_broadcast,
+     .p = {32, 1, 1, 32, 32, 28, 28, 32},
+     .bench = true},
 };
 
 const pm_op pm_op_broadcast = {

@@ -96,6 +96,7 @@ static const pm_case cases_upsample[] = {
     {.name = "one pixel", .build = case_upsample, .p = {1, 1, 1, 1, 4}, .linear = true},
     {.name = "several workgroups", .build = case_upsample, .p = {3, 10, 14, 16, 2}, .no_gradient = true},
     {.name = "odd, several workgroups", .build = case_upsample, .p = {2, 5, 11, 3, 3}, .linear = true},
+    {.name = "14x14, 64 channels", .build = case_upsample, .p = {32, 14, 14, 64, 2}, .bench = true},
 };
 
 const pm_op pm_op_upsample = {
@@ -186,6 +187,7 @@ static const pm_case cases_pool[] = {
     {.name = "several workgroups", .build = case_pool, .p = {5, 28, 28, 32, 2}, .no_gradient = true},
     {.name = "odd, several workgroups", .build = case_pool, .p = {2, 14, 20, 5, 2}, .linear = true},
     {.name = "odd, larger", .build = case_pool, .p = {6, 18, 18, 5, 2}, .no_gradient = true},
+    {.name = "28x28, 32 channels", .build = case_pool, .p = {32, 28, 28, 32, 2}, .bench = true},
 };
 
 const pm_op pm_op_pool = {
