@@ -22,3 +22,16 @@ list(TRANSFORM PUMICE_LINK_NAMES PREPEND -l OUTPUT_VARIABLE PUMICE_PC_LIBS)
 list(JOIN PUMICE_PC_LIBS " " PUMICE_PC_LIBS)
 configure_file(cmake/pumice.pc.in ${PROJECT_BINARY_DIR}/pumice.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/pumice.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# The manual page and bash's completion come from the command itself, from the tables that it parses with.
+if(TARGET pumice_command)
+    set(manual ${PROJECT_BINARY_DIR}/pumice.1)
+    set(completion ${PROJECT_BINARY_DIR}/pumice.bash)
+    add_custom_command(OUTPUT ${manual} ${completion}
+        COMMAND pumice_command manual > ${manual}
+        COMMAND pumice_command completion > ${completion}
+        DEPENDS pumice_command VERBATIM)
+    add_custom_target(pumice_manual ALL DEPENDS ${manual} ${completion})
+    install(FILES ${manual} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES ${completion} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME pumice)
+endif()

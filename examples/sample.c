@@ -1,5 +1,5 @@
-/* Draws one picture of each class from a model file and writes them as a PNG: sample MODEL OUT.png [GUIDANCE]. Uses libpumice
- * alone. */
+/* Draws one picture of each class from a model file and writes them as a PNG: sample MODEL OUT.png
+ * [GUIDANCE]. Uses libpumice alone. */
 #include <pumice_models.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +34,8 @@ int main(int argc, char **argv)
         if (!pixels) return PM_NO_MEMORY;
         status = pm_model_sample(device, model, &options, pixels, NULL, &error);
         if (status == PM_OK) {
-            status = pm_write_png(argv[2], pixels, options.count, 0, info.height, info.width, info.channels, NULL,
-                                  &error);
+            status = pm_write_png(argv[2], pixels, options.count, 0, info.height, info.width, info.channels,
+                                  NULL, &error);
         }
     }
     fprintf(stderr, "\n%s\n", status == PM_OK ? argv[2] : error.message);

@@ -1,5 +1,5 @@
-/* Trains a denoiser on the two-moons points with DDPM's loss, draws new points with DDIM, and prints how far they lie from
- * the moons. Uses libpumice alone. */
+/* Trains a denoiser on the two-moons points with DDPM's loss, draws new points with DDIM, and prints how far
+ * they lie from the moons. Uses libpumice alone. */
 #include <math.h>
 #include <pumice.h>
 #include <stdio.h>
@@ -19,16 +19,20 @@ static void moon(int i, float *out) /* point i, on the upper half circle or (odd
     out[1] = (float)(i % 2 ? 0.25 - sin(angle) : sin(angle) - 0.25);
 }
 
-static pm_tensor layer(pm_graph *g, const char *name, pm_tensor x, uint32_t in, uint32_t out, pm_tensor residual)
+static pm_tensor layer(pm_graph *g, const char *name, pm_tensor x, uint32_t in, uint32_t out,
+                       pm_tensor residual)
 {
     pm_scope_push(g, name);
-    pm_tensor w = pm_param(g, "weight", PM_SHAPE(in, out), (pm_init){PM_INIT_UNIFORM, sqrtf(3.0f / (float)in)});
-    pm_tensor y = pm_linear(g, x, w, pm_param(g, "bias", PM_SHAPE(out), (pm_init){PM_INIT_ZERO, 0}), residual);
+    pm_tensor w =
+        pm_param(g, "weight", PM_SHAPE(in, out), (pm_init){PM_INIT_UNIFORM, sqrtf(3.0f / (float)in)});
+    pm_tensor y =
+        pm_linear(g, x, w, pm_param(g, "bias", PM_SHAPE(out), (pm_init){PM_INIT_ZERO, 0}), residual);
     pm_scope_pop(g);
     return y;
 }
 
-static pm_tensor network(pm_graph *g, pm_tensor x, pm_tensor t) /* the noise in x [B,2] at timestep t u32 [B] */
+static pm_tensor network(pm_graph *g, pm_tensor x,
+                         pm_tensor t) /* the noise in x [B,2] at timestep t u32 [B] */
 {
     pm_tensor e = pm_embedding(g, pm_timestep_table(g, "timesteps", T, WIDTH), t);
     pm_tensor h = pm_silu(g, layer(g, "in", x, 2, WIDTH, layer(g, "time", e, WIDTH, WIDTH, PM_NONE)));
@@ -38,12 +42,15 @@ static pm_tensor network(pm_graph *g, pm_tensor x, pm_tensor t) /* the noise in 
 
 int main(void)
 {
-    static float points[POINTS][2], corrupt[T][2], steps[T][PM_STEP_COLUMNS], x_host[BATCH][2], values[WIDTH * WIDTH];
+    static float points[POINTS][2], corrupt[T][2], steps[T][PM_STEP_COLUMNS], x_host[BATCH][2],
+        values[WIDTH * WIDTH];
     static uint32_t timesteps[T];
     float rate = 2e-3f, value;
     for (int i = 0; i < POINTS; i++) moon(i, points[i]);
-    for (int t = 0; t < T; t++) { /* cosine schedule (2102.09672 eq. 17); DDIM (2010.02502 eq. 12) from t to t - 1 */
-        double abar = pow(cos((t + 1) * 1.55 / T), 2), a = sqrt(abar), s = sqrt(1 - abar), next = cos(t * 1.55 / T);
+    for (int t = 0; t < T;
+         t++) { /* cosine schedule (2102.09672 eq. 17); DDIM (2010.02502 eq. 12) from t to t - 1 */
+        double abar = pow(cos((t + 1) * 1.55 / T), 2), a = sqrt(abar), s = sqrt(1 - abar),
+               next = cos(t * 1.55 / T);
         double row[PM_STEP_COLUMNS] = {1 / a, -s / a, 1 / s, -a / s, next, sqrt(1 - next * next)};
         corrupt[t][0] = (float)a, corrupt[t][1] = (float)s;
         timesteps[T - 1 - t] = (uint32_t)t;
@@ -55,11 +62,14 @@ int main(void)
 
     pm_graph *g = pm_graph_create(); /* one training step */
     pm_tensor c = pm_counter(g), loss, drawn = pm_random_index(g, c, 1, BATCH, POINTS);
-    pm_tensor x0 = pm_embedding(g, pm_constant(g, "points", PM_DTYPE_F32, PM_SHAPE(POINTS, 2), points), drawn);
+    pm_tensor x0 =
+        pm_embedding(g, pm_constant(g, "points", PM_DTYPE_F32, PM_SHAPE(POINTS, 2), points), drawn);
     pm_tensor noise = pm_normal(g, c, 2, PM_SHAPE(BATCH, 2)), t = pm_random_index(g, c, 3, BATCH, T);
-    pm_tensor x = pm_corrupt(g, x0, noise, t, pm_constant(g, "corrupt", PM_DTYPE_F32, PM_SHAPE(T, 2), corrupt));
+    pm_tensor x =
+        pm_corrupt(g, x0, noise, t, pm_constant(g, "corrupt", PM_DTYPE_F32, PM_SHAPE(T, 2), corrupt));
     pm_output(g, loss = pm_mse(g, network(g, x, t), noise, PM_NONE));
-    pm_adamw_args adam = {.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .learning_rates = &rate, .n_learning_rates = 1};
+    pm_adamw_args adam = {
+        .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .learning_rates = &rate, .n_learning_rates = 1};
     pm_adamw(g, pm_backward(g, loss), c, adam);
     pm_advance(g, c);
     pm_plan *train, *draw;
@@ -70,7 +80,8 @@ int main(void)
     pm_graph *s = pm_graph_create(); /* one reverse step, in place on the state x */
     pm_tensor sc = pm_counter(s), state = pm_state(s, "x", PM_DTYPE_F32, PM_SHAPE(BATCH, 2));
     pm_tensor now = pm_at_step(s, pm_constant(s, "t", PM_DTYPE_U32, PM_SHAPE(T), timesteps), sc, BATCH);
-    pm_tensor eps = network(s, state, now), table = pm_constant(s, "table", PM_DTYPE_F32, PM_SHAPE(T, PM_STEP_COLUMNS), steps);
+    pm_tensor eps = network(s, state, now),
+              table = pm_constant(s, "table", PM_DTYPE_F32, PM_SHAPE(T, PM_STEP_COLUMNS), steps);
     pm_denoise_step(s, state, eps, eps, sc, table, 2);
     pm_advance(s, sc);
     CHECK(pm_plan_create(device, s, NULL, &draw, &error));
@@ -88,10 +99,12 @@ int main(void)
     double mean = 0;
     for (int i = 0; i < BATCH; i++) {
         double best = 9;
-        for (int j = 0; j < POINTS; j++) best = fmin(best, hypot(x_host[i][0] - points[j][0], x_host[i][1] - points[j][1]));
+        for (int j = 0; j < POINTS; j++)
+            best = fmin(best, hypot(x_host[i][0] - points[j][0], x_host[i][1] - points[j][1]));
         mean += best / BATCH;
     }
     printf("loss %.3f; %d points drawn, on average %.3f from the nearest moon\n", (double)value, BATCH, mean);
-    pm_plan_destroy(draw), pm_plan_destroy(train), pm_graph_destroy(s), pm_graph_destroy(g), pm_device_close(device);
+    pm_plan_destroy(draw), pm_plan_destroy(train), pm_graph_destroy(s), pm_graph_destroy(g),
+        pm_device_close(device);
     return mean < 0.1 ? 0 : 1;
 }

@@ -1,13 +1,14 @@
 /* Pumice: a portable Vulkan-compute runtime that trains and samples neural networks on any vendor's GPU.
  *
- * The order of a program: open a device, build a graph out of tensors, differentiate it, plan it on the device, run
- * the plan as often as wanted, read tensors back. Building never returns an error: the first wrong shape puts the
- * graph in an error state that pm_graph_status() reports, and everything after it is a no-op.
+ * The order of a program: open a device, build a graph out of tensors, differentiate it, plan it on the
+ * device, run the plan as often as wanted, read tensors back. Building never returns an error: the first
+ * wrong shape puts the graph in an error state that pm_graph_status() reports, and everything after it is a
+ * no-op.
  *
- * Conventions. Tensors are dense and row-major; images are [batch, height, width, channels]. Functions that can fail
- * return a pm_status and take a pm_error (which may be NULL) for the message. Objects come from *_create or *_open and
- * go with *_destroy or *_close, which accept NULL. Nothing here is thread-safe on one object; different objects may be used
- * from different threads. */
+ * Conventions. Tensors are dense and row-major; images are [batch, height, width, channels]. Functions that
+ * can fail return a pm_status and take a pm_error (which may be NULL) for the message. Objects come from
+ * *_create or *_open and go with *_destroy or *_close, which accept NULL. Nothing here is thread-safe on one
+ * object; different objects may be used from different threads. */
 #ifndef PUMICE_H
 #define PUMICE_H
 
@@ -19,7 +20,7 @@
 extern "C" {
 #endif
 
-/* ---- Status ------------------------------------------------------------------------------------------------- */
+/* ---- Status -------------------------------------------------------------------------------------------- */
 
 /* The numbers are the exit codes of the command. */
 typedef enum pm_status {
@@ -41,12 +42,12 @@ typedef struct pm_error {
 /* A short English name of the status; never NULL. */
 const char *pm_status_name(pm_status status);
 
-/* ---- Devices ------------------------------------------------------------------------------------------------ */
+/* ---- Devices ------------------------------------------------------------------------------------------- */
 
 typedef struct pm_device pm_device;
 
-/* How numbers are computed. PM_EXACT: f32, the same bits on every conformant driver. PM_F32: the same kernels with
- * fma, the same bits on one driver only. */
+/* How numbers are computed. PM_EXACT: f32, the same bits on every conformant driver. PM_F32: the same kernels
+ * with fma, the same bits on one driver only. */
 typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1 } pm_precision;
 
 typedef enum pm_device_type {
@@ -66,7 +67,7 @@ typedef struct pm_device_facts {
     char uuid[37];         /* of the device, 8-4-4-4-12 */
     pm_device_type type;
     uint32_t vendor_id, device_id, driver_id, driver_version;
-    uint32_t api_version; /* as VK_MAKE_API_VERSION packs it */
+    uint32_t api_version;        /* as VK_MAKE_API_VERSION packs it */
     uint64_t memory_bytes;       /* largest device-local heap */
     uint64_t max_allocation;     /* of one memory allocation */
     uint64_t max_storage_range;  /* of one storage buffer binding */
@@ -80,19 +81,20 @@ typedef struct pm_device_facts {
 } pm_device_facts;
 
 typedef struct pm_device_options {
-    const char *select;     /* index, part of the name, UUID prefix or "cpu"; NULL: $PUMICE_DEVICE, then the rule */
+    const char
+        *select; /* index, part of the name, UUID prefix or "cpu"; NULL: $PUMICE_DEVICE, then the rule */
     bool no_texel_inputs;   /* read inputs as storage buffers even where texel buffers are faster */
     bool no_mapped_memory;  /* move data through a staging buffer even where memory can be mapped */
     bool no_pipeline_cache; /* neither read nor write the pipeline cache on disk */
 } pm_device_options;
 
-/* Lists all devices that the loader shows, usable or not. *count holds the capacity on entry and the number of devices on
- * return; `facts` may be NULL when the capacity is 0. Fails with PM_NO_DEVICE when there is no loader or no driver, or when a
- * driver fails to enumerate. */
+/* Lists all devices that the loader shows, usable or not. *count holds the capacity on entry and the number
+ * of devices on return; `facts` may be NULL when the capacity is 0. Fails with PM_NO_DEVICE when there is no
+ * loader or no driver, or when a driver fails to enumerate. */
 pm_status pm_device_list(pm_device_facts *facts, uint32_t *count, pm_error *error);
 
-/* Opens a device. The rule, when nothing is selected: discrete before integrated before virtual before CPU, then the
- * lower index. The caller closes it, after every plan on it is destroyed. */
+/* Opens a device. The rule, when nothing is selected: discrete before integrated before virtual before CPU,
+ * then the lower index. The caller closes it, after every plan on it is destroyed. */
 pm_status pm_device_open(const pm_device_options *options, pm_device **out, pm_error *error);
 void pm_device_close(pm_device *device);
 
@@ -101,7 +103,7 @@ const pm_device_facts *pm_device_facts_of(const pm_device *device);
 /* One line that says why this device was chosen. Owned by the device. */
 const char *pm_device_choice(const pm_device *device);
 
-/* ---- Tensors and graphs ------------------------------------------------------------------------------------- */
+/* ---- Tensors and graphs -------------------------------------------------------------------------------- */
 
 #define PM_MAX_RANK 4
 
@@ -113,12 +115,14 @@ typedef struct pm_shape {
 } pm_shape;
 
 /* PM_SHAPE(32, 28, 28, 1) */
-#define PM_SHAPE(...)                                                                                                  \
-    ((pm_shape){.rank = (uint32_t)(sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)), .dim = {__VA_ARGS__}})
+#define PM_SHAPE(...)                                                                     \
+    ((pm_shape){.rank = (uint32_t)(sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)), \
+                .dim = {__VA_ARGS__}})
 
 typedef struct pm_graph pm_graph;
 
-/* A handle into its graph. id 0 is "no tensor": what optional arguments take and what a failed graph returns. */
+/* A handle into its graph. id 0 is "no tensor": what optional arguments take and what a failed graph
+ * returns. */
 typedef struct pm_tensor {
     uint32_t id;
 } pm_tensor;
@@ -147,20 +151,21 @@ pm_dtype pm_dtype_of(const pm_graph *graph, pm_tensor tensor);
 /* Number of elements; 0 for PM_NONE. */
 uint32_t pm_count_of(const pm_graph *graph, pm_tensor tensor);
 
-/* How a parameter starts: value 0 or 1, N(0, amount^2), or uniform on [-amount, amount]. Drawn on the host from the plan's seed
- * and the parameter's path, so that it depends on neither the device nor the other parameters. */
+/* How a parameter starts: value 0 or 1, N(0, amount^2), or uniform on [-amount, amount]. Drawn on the host
+ * from the plan's seed and the parameter's path, so that it depends on neither the device nor the other
+ * parameters. */
 typedef enum pm_init_kind { PM_INIT_ZERO, PM_INIT_ONE, PM_INIT_NORMAL, PM_INIT_UNIFORM } pm_init_kind;
 typedef struct pm_init {
     pm_init_kind kind;
     float amount;
 } pm_init;
 
-/* A trainable f32 tensor. All parameters of a graph lie in one flat arena, in the order of their creation. The path
- * (scopes and name) must be new. */
+/* A trainable f32 tensor. All parameters of a graph lie in one flat arena, in the order of their creation.
+ * The path (scopes and name) must be new. */
 pm_tensor pm_param(pm_graph *graph, const char *name, pm_shape shape, pm_init init);
 
-/* A tensor that keeps its contents from run to run: written by the host (pm_plan_write) or by operators that say so.
- * Zero when the plan is made. */
+/* A tensor that keeps its contents from run to run: written by the host (pm_plan_write) or by operators that
+ * say so. Zero when the plan is made. */
 pm_tensor pm_state(pm_graph *graph, const char *name, pm_dtype dtype, pm_shape shape);
 
 /* A tensor that never changes; `data` is copied. */
@@ -176,26 +181,29 @@ pm_tensor pm_find(const pm_graph *graph, const char *path);
 /* The path of a named tensor; "" for others. Owned by the graph. */
 const char *pm_name_of(const pm_graph *graph, pm_tensor tensor);
 
-/* ---- Operators ---------------------------------------------------------------------------------------------- */
-/* Each appends nodes and returns the result. Shapes in brackets; a wrong one puts the graph in its error state. All are
- * differentiable with respect to their f32 tensors unless they say otherwise. Reductions add in an order that the shapes alone
- * decide. */
+/* ---- Operators ----------------------------------------------------------------------------------------- */
+/* Each appends nodes and returns the result. Shapes in brackets; a wrong one puts the graph in its error
+ * state. All are differentiable with respect to their f32 tensors unless they say otherwise. Reductions add
+ * in an order that the shapes alone decide. */
 
 /* - element by element (ops/elementwise.c) */
 
-pm_tensor pm_silu(pm_graph *graph, pm_tensor x);    /* x sigmoid(x) */
-pm_tensor pm_gelu(pm_graph *graph, pm_tensor x);    /* tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+pm_tensor pm_silu(pm_graph *graph, pm_tensor x); /* x sigmoid(x) */
+pm_tensor pm_gelu(pm_graph *graph,
+                  pm_tensor x); /* tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
 pm_tensor pm_sigmoid(pm_graph *graph, pm_tensor x);
 pm_tensor pm_tanh_of(pm_graph *graph, pm_tensor x);
 /* alpha x + beta */
 pm_tensor pm_affine(pm_graph *graph, pm_tensor x, float alpha, float beta);
-/* a + b and a * b; b may have extent 1 (or be missing leading axes) where a has more, and is then repeated. */
+/* a + b and a * b; b may have extent 1 (or be missing leading axes) where a has more, and is then
+ * repeated. */
 pm_tensor pm_add(pm_graph *graph, pm_tensor a, pm_tensor b);
 pm_tensor pm_mul(pm_graph *graph, pm_tensor a, pm_tensor b);
 
 /* - sums (ops/reduce.c) */
 
-/* Repeats x along axes of extent 1 (or missing leading axes) to `shape`; and its adjoint, the sum over those axes. */
+/* Repeats x along axes of extent 1 (or missing leading axes) to `shape`; and its adjoint, the sum over those
+ * axes. */
 pm_tensor pm_broadcast(pm_graph *graph, pm_tensor x, pm_shape shape);
 pm_tensor pm_sum_to(pm_graph *graph, pm_tensor x, pm_shape shape);
 /* Sum of all elements, [1]. */
@@ -219,10 +227,11 @@ pm_tensor pm_avg_pool(pm_graph *graph, pm_tensor x, uint32_t factor);
 
 typedef enum pm_layout { PM_AB = 0, PM_ABT = 1, PM_ATB = 2 } pm_layout;
 
-/* op(A) op(B) + bias + residual. A is [M,K] ([K,M] for PM_ATB), B is [K,N] ([N,K] for PM_ABT); either may have a leading batch
- * axis; a matrix without one serves every batch. bias [N] and residual [(batch,) M,N] may be PM_NONE. Each output adds its K
- * products in order, then bias, then residual. */
-pm_tensor pm_matmul(pm_graph *graph, pm_tensor a, pm_tensor b, pm_layout layout, pm_tensor bias, pm_tensor residual);
+/* op(A) op(B) + bias + residual. A is [M,K] ([K,M] for PM_ATB), B is [K,N] ([N,K] for PM_ABT); either may
+ * have a leading batch axis; a matrix without one serves every batch. bias [N] and residual [(batch,) M,N]
+ * may be PM_NONE. Each output adds its K products in order, then bias, then residual. */
+pm_tensor pm_matmul(pm_graph *graph, pm_tensor a, pm_tensor b, pm_layout layout, pm_tensor bias,
+                    pm_tensor residual);
 /* x [..., in] times weight [in, out], + bias [out] (or PM_NONE), + residual [..., out] (or PM_NONE). */
 pm_tensor pm_linear(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_tensor bias, pm_tensor residual);
 
@@ -234,21 +243,23 @@ typedef struct pm_conv2d_args {
     uint32_t pad_top, pad_left, pad_bottom, pad_right;
 } pm_conv2d_args;
 
-/* Cross-correlation of x [B,H,W,Cin] with weight [kh,kw,Cin,Cout] (1x1 or 3x3), zeros outside. Ho = (H + pads - kh) / stride
- * + 1, likewise Wo. */
+/* Cross-correlation of x [B,H,W,Cin] with weight [kh,kw,Cin,Cout] (1x1 or 3x3), zeros outside. Ho = (H + pads
+ * - kh) / stride + 1, likewise Wo. */
 pm_tensor pm_conv2d(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_conv2d_args args);
 
 /* - normalisation (ops/norm.c) */
 
 typedef struct pm_norm_args {
-    pm_tensor gamma, beta;  /* [C] or PM_NONE */
-    pm_tensor scale, shift; /* modulation (adaLN, FiLM): y (1 + scale) + shift. [B,C]: per sample; x's own shape but
-                             * without height and width collapsed, i.e. [B,T,C] for x [B,T,C]: per token. Or PM_NONE. */
-    float eps;              /* 0: 1e-5 */
-    bool silu;              /* apply x sigmoid(x) to the result */
+    pm_tensor gamma, beta; /* [C] or PM_NONE */
+    pm_tensor scale,
+        shift; /* modulation (adaLN, FiLM): y (1 + scale) + shift. [B,C]: per sample; x's own shape but
+                * without height and width collapsed, i.e. [B,T,C] for x [B,T,C]: per token. Or PM_NONE. */
+    float eps; /* 0: 1e-5 */
+    bool silu; /* apply x sigmoid(x) to the result */
 } pm_norm_args;
 
-/* Group normalisation (1803.08494) of x [B,...,C] over the positions and the C/groups channels of a group; biased variance. */
+/* Group normalisation (1803.08494) of x [B,...,C] over the positions and the C/groups channels of a group;
+ * biased variance. */
 pm_tensor pm_group_norm(pm_graph *graph, pm_tensor x, uint32_t groups, pm_norm_args args);
 /* Layer normalisation (1607.06450) of x [...,C] over C. */
 pm_tensor pm_layer_norm(pm_graph *graph, pm_tensor x, pm_norm_args args);
@@ -260,25 +271,28 @@ pm_tensor pm_softmax(pm_graph *graph, pm_tensor x);
 
 typedef enum pm_mask { PM_MASK_NONE = 0, PM_MASK_CAUSAL = 1 } pm_mask;
 
-/* softmax(Q K^T / sqrt(D)) V per head, for q [B,Tq,H*D] and k, v [B,Tk,H*D]; a head is D = (H*D)/heads neighbouring channels.
- * Causal: query i sees keys 0 .. i + Tk - Tq. Memory is linear in the length: the forward pass keeps the log-sum-exp of each row, and
- * the backward pass recomputes the probabilities (2205.14135). */
+/* softmax(Q K^T / sqrt(D)) V per head, for q [B,Tq,H*D] and k, v [B,Tk,H*D]; a head is D = (H*D)/heads
+ * neighbouring channels. Causal: query i sees keys 0 .. i + Tk - Tq. Memory is linear in the length: the
+ * forward pass keeps the log-sum-exp of each row, and the backward pass recomputes the probabilities
+ * (2205.14135). */
 pm_tensor pm_attention(pm_graph *graph, pm_tensor q, pm_tensor k, pm_tensor v, uint32_t heads, pm_mask mask);
 
 /* - tables (ops/embedding.c) */
 
-/* Rows of table [V,D] by index u32 [...] -> [...,D]; an index >= V gives zeros. The gradient adds in order of the indices. */
+/* Rows of table [V,D] by index u32 [...] -> [...,D]; an index >= V gives zeros. The gradient adds in order of
+ * the indices. */
 pm_tensor pm_embedding(pm_graph *graph, pm_tensor table, pm_tensor index);
 
-/* - randomness (ops/random.c). All of it is Philox4x32-10 with key (seed) and counter (element, step, sample, stream): what a
- * sample gets depends on its number and not on its place in a batch. */
+/* - randomness (ops/random.c). All of it is Philox4x32-10 with key (seed) and counter (element, step, sample,
+ * stream): what a sample gets depends on its number and not on its place in a batch. */
 
 /* The counter of a run: u32 [4] = step, first sample of the batch, seed (low word), seed (high word). */
 pm_tensor pm_counter(pm_graph *graph);
 /* step += 1, as the last thing of a run. */
 void pm_advance(pm_graph *graph, pm_tensor counter);
 
-/* u32 [count], all of them table[min(step, S-1)] for table u32 [S]: what a schedule says of the counter's step. */
+/* u32 [count], all of them table[min(step, S-1)] for table u32 [S]: what a schedule says of the counter's
+ * step. */
 pm_tensor pm_at_step(pm_graph *graph, pm_tensor table, pm_tensor counter, uint32_t count);
 
 /* Standard normals and uniforms on [0,1) of a shape [B,...]: axis 0 counts samples. Not differentiable. */
@@ -286,20 +300,24 @@ pm_tensor pm_normal(pm_graph *graph, pm_tensor counter, uint32_t stream, pm_shap
 pm_tensor pm_uniform(pm_graph *graph, pm_tensor counter, uint32_t stream, pm_shape shape);
 /* u32 [count], uniform below n. */
 pm_tensor pm_random_index(pm_graph *graph, pm_tensor counter, uint32_t stream, uint32_t count, uint32_t n);
-/* u32 [B]: an index drawn from softmax(logits [B,V]), by inversion of the running sum in order. Not differentiable. */
+/* u32 [B]: an index drawn from softmax(logits [B,V]), by inversion of the running sum in order. Not
+ * differentiable. */
 pm_tensor pm_categorical(pm_graph *graph, pm_tensor logits, pm_tensor counter, uint32_t stream);
-/* Zeroes each element with probability p and divides the rest by 1 - p. The mask is regenerated in the backward pass, never
- * stored (ops/dropout.c). */
+/* Zeroes each element with probability p and divides the rest by 1 - p. The mask is regenerated in the
+ * backward pass, never stored (ops/dropout.c). */
 pm_tensor pm_dropout(pm_graph *graph, pm_tensor x, float p, pm_tensor counter, uint32_t stream);
-/* Labels u32 [B], each replaced by null_label with probability p: the condition dropout of classifier-free guidance. */
+/* Labels u32 [B], each replaced by null_label with probability p: the condition dropout of classifier-free
+ * guidance. */
 pm_tensor pm_drop_labels(pm_graph *graph, pm_tensor labels, float p, uint32_t null_label, pm_tensor counter,
                          uint32_t stream);
 
 /* - losses (ops/loss.c): [1] */
 
-/* Mean over all elements of weight * (prediction - target)^2; weight has the shape of the prediction, or [B], or is PM_NONE. */
+/* Mean over all elements of weight * (prediction - target)^2; weight has the shape of the prediction, or [B],
+ * or is PM_NONE. */
 pm_tensor pm_mse(pm_graph *graph, pm_tensor prediction, pm_tensor target, pm_tensor weight);
-/* Mean over rows of weight * -log softmax(logits [R,V])[label u32 [R]]; weight [R] or PM_NONE. A label >= V is ignored and gives 0. */
+/* Mean over rows of weight * -log softmax(logits [R,V])[label u32 [R]]; weight [R] or PM_NONE. A label >= V
+ * is ignored and gives 0. */
 pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, pm_tensor weight);
 
 /* - optimiser (ops/optimizer.c) */
@@ -307,10 +325,10 @@ pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, 
 typedef struct pm_adamw_args {
     float beta1, beta2, eps, weight_decay; /* decay applies to parameters of rank 2 and more (1711.05101) */
     float clip_norm;                       /* gradients are scaled down to this global norm; 0: not */
-    const float *learning_rates;           /* one per step, in double computed by the caller; the last one holds on */
+    const float *learning_rates; /* one per step, in double computed by the caller; the last one holds on */
     uint32_t n_learning_rates;
-    float ema;                             /* decay of the exponential moving average; 0: none */
-    bool ema_warmup;                       /* decay min(ema, (1 + step) / (10 + step)) */
+    float ema;       /* decay of the exponential moving average; 0: none */
+    bool ema_warmup; /* decay min(ema, (1 + step) / (10 + step)) */
 } pm_adamw_args;
 
 typedef struct pm_adamw_state {
@@ -321,100 +339,112 @@ typedef struct pm_adamw_state {
 
 /* Euclidean norm of all elements, [1]. Not differentiable. */
 pm_tensor pm_norm_of(pm_graph *graph, pm_tensor x);
-/* One step of AdamW on all parameters from a flat gradient, with clipping and EMA. `counter` gives the step. */
+/* One step of AdamW on all parameters from a flat gradient, with clipping and EMA. `counter` gives the
+ * step. */
 pm_adamw_state pm_adamw(pm_graph *graph, pm_tensor gradient, pm_tensor counter, pm_adamw_args args);
 
 /* - diffusion (ops/diffusion.c) */
 
-/* Sinusoidal timestep embedding table, row t: [sin | cos] of t / 10000^(i/(D/2 - 1)) for t = 0 .. T-1; [T,D] (DDPM's form). */
+/* Sinusoidal timestep embedding table, row t: [sin | cos] of t / 10000^(i/(D/2 - 1)) for t = 0 .. T-1; [T,D]
+ * (DDPM's form). */
 pm_tensor pm_timestep_table(pm_graph *graph, const char *name, uint32_t timesteps, uint32_t width);
-/* table[t,0] a + table[t,1] b per sample: q_sample (2006.11239 eq. 4) with a = x0, b = noise; the v target (2202.00512) with
- * its own table. a, b [B,...], t u32 [B], table [T,2] constant. Differentiable in a and b. */
+/* table[t,0] a + table[t,1] b per sample: q_sample (2006.11239 eq. 4) with a = x0, b = noise; the v target
+ * (2202.00512) with its own table. a, b [B,...], t u32 [B], table [T,2] constant. Differentiable in a and
+ * b. */
 pm_tensor pm_corrupt(pm_graph *graph, pm_tensor a, pm_tensor b, pm_tensor t, pm_tensor table);
 
 /* Columns of the step table of pm_denoise_step; row = counter's step. */
 typedef enum pm_step_column {
-    PM_STEP_X0_X, PM_STEP_X0_PRED,           /* x0 = c0 x + c1 prediction, then clipped to [-clip, clip] */
-    PM_STEP_NOISE_X, PM_STEP_NOISE_X0,       /* eps = c2 x + c3 x0 (from the clipped x0) */
-    PM_STEP_OUT_X0, PM_STEP_OUT_NOISE, PM_STEP_OUT_X, /* next x = c4 x0 + c5 eps + c6 x + c7 z */
+    PM_STEP_X0_X,
+    PM_STEP_X0_PRED, /* x0 = c0 x + c1 prediction, then clipped to [-clip, clip] */
+    PM_STEP_NOISE_X,
+    PM_STEP_NOISE_X0, /* eps = c2 x + c3 x0 (from the clipped x0) */
+    PM_STEP_OUT_X0,
+    PM_STEP_OUT_NOISE,
+    PM_STEP_OUT_X, /* next x = c4 x0 + c5 eps + c6 x + c7 z */
     PM_STEP_OUT_Z,
     PM_STEP_COLUMNS
 } pm_step_column;
 
-/* One reverse step on the state x [B,...], in place: DDPM (2006.11239 alg. 2) and DDIM (2010.02502 eq. 12) by table [S,8].
- * noise z has x's shape. Returns the x0 estimate, after clipping (clip 0: none). Not differentiable. */
-pm_tensor pm_denoise_step(pm_graph *graph, pm_tensor x, pm_tensor prediction, pm_tensor noise, pm_tensor counter,
-                          pm_tensor table, float clip);
-/* Classifier-free guidance (2207.12598): u + w (c - u) for prediction [2B,...] = conditional rows, then unconditional; weight w is
- * a [1] state or constant. [B,...]. */
+/* One reverse step on the state x [B,...], in place: DDPM (2006.11239 alg. 2) and DDIM (2010.02502 eq. 12) by
+ * table [S,8]. noise z has x's shape. Returns the x0 estimate, after clipping (clip 0: none). Not
+ * differentiable. */
+pm_tensor pm_denoise_step(pm_graph *graph, pm_tensor x, pm_tensor prediction, pm_tensor noise,
+                          pm_tensor counter, pm_tensor table, float clip);
+/* Classifier-free guidance (2207.12598): u + w (c - u) for prediction [2B,...] = conditional rows, then
+ * unconditional; weight w is a [1] state or constant. [B,...]. */
 pm_tensor pm_guide(pm_graph *graph, pm_tensor prediction, pm_tensor weight);
-/* u32 [n] -> [2n]: the labels, then null_label n times; and x [B,...] -> [2B,...] twice the same: the doubled batch. */
+/* u32 [n] -> [2n]: the labels, then null_label n times; and x [B,...] -> [2B,...] twice the same: the doubled
+ * batch. */
 pm_tensor pm_guide_labels(pm_graph *graph, pm_tensor labels, uint32_t null_label);
 pm_tensor pm_repeat_batch(pm_graph *graph, pm_tensor x);
 
 /* - data (ops/batch.c) */
 
-/* A batch of images for the counter's step: image number step*B + i of an endless sequence that goes through a fresh pseudo-random
- * permutation of the N images each epoch. pixels u8 [N,H,W,C] -> [B,H,W,C] in [-1,1] (value/127.5 - 1), optionally mirrored
- * left-right with probability 1/2; *labels u32 [B] from all_labels u32 [N]. Not differentiable. */
-pm_tensor pm_batch_images(pm_graph *graph, pm_tensor pixels, pm_tensor all_labels, pm_tensor counter, uint32_t batch,
-                          bool mirror, pm_tensor *labels);
+/* A batch of images for the counter's step: image number step*B + i of an endless sequence that goes through
+ * a fresh pseudo-random permutation of the N images each epoch. pixels u8 [N,H,W,C] -> [B,H,W,C] in [-1,1]
+ * (value/127.5 - 1), optionally mirrored left-right with probability 1/2; *labels u32 [B] from all_labels u32
+ * [N]. Not differentiable. */
+pm_tensor pm_batch_images(pm_graph *graph, pm_tensor pixels, pm_tensor all_labels, pm_tensor counter,
+                          uint32_t batch, bool mirror, pm_tensor *labels);
 
-/* ---- Differentiation ---------------------------------------------------------------------------------------- */
+/* ---- Differentiation ----------------------------------------------------------------------------------- */
 
-/* Appends the gradient of the one-element tensor `loss` with respect to every parameter, laid out like the parameter
- * arena (reverse-mode differentiation; a parameter that the loss does not depend on gets zeros). Call it once, after the last
- * pm_param. Returns the flat gradient [arena elements]. */
+/* Appends the gradient of the one-element tensor `loss` with respect to every parameter, laid out like the
+ * parameter arena (reverse-mode differentiation; a parameter that the loss does not depend on gets zeros).
+ * Call it once, after the last pm_param. Returns the flat gradient [arena elements]. */
 pm_tensor pm_backward(pm_graph *graph, pm_tensor loss);
 
-/* Appends d loss / d wrt[i] for any tensors (all f32) that the loss was computed from; out[i] is PM_NONE where there is no
- * dependence. */
+/* Appends d loss / d wrt[i] for any tensors (all f32) that the loss was computed from; out[i] is PM_NONE
+ * where there is no dependence. */
 void pm_gradients(pm_graph *graph, pm_tensor loss, const pm_tensor *wrt, uint32_t count, pm_tensor *out);
 
 /* The part of a flat gradient that belongs to a parameter, as a tensor of the parameter's shape. */
 pm_tensor pm_param_view(pm_graph *graph, pm_tensor arena, pm_tensor param);
 
-/* ---- Plans -------------------------------------------------------------------------------------------------- */
+/* ---- Plans --------------------------------------------------------------------------------------------- */
 
 typedef struct pm_plan pm_plan;
 
 typedef struct pm_plan_options {
     pm_precision precision;
-    uint64_t seed;           /* of the parameters' initial values */
-    double submit_seconds;   /* aim for the GPU time of one submit; 0: 0.1 */
-    uint64_t storage_range;  /* pretend that the device's storage range is this small; 0: as it is */
-    bool profile;            /* measure every dispatch with timestamps, at some cost */
+    uint64_t seed;          /* of the parameters' initial values */
+    double submit_seconds;  /* aim for the GPU time of one submit; 0: 0.1 */
+    uint64_t storage_range; /* pretend that the device's storage range is this small; 0: as it is */
+    bool profile;           /* measure every dispatch with timestamps, at some cost */
 } pm_plan_options;
 
 typedef struct pm_plan_stats {
-    uint32_t nodes, dispatches, pieces, barriers, pipelines, command_buffers, submits; /* submits: of the last run */
+    uint32_t nodes, dispatches, pieces, barriers, pipelines, command_buffers,
+        submits;               /* submits: of the last run */
     uint64_t persistent_bytes; /* parameters, states, constants */
     uint64_t activation_bytes; /* memory for everything else, after reuse */
     uint64_t unshared_bytes;   /* what that would be without reuse */
     double flops;              /* of one run: multiply and add count as two */
 } pm_plan_stats;
 
-/* Lowers, places in memory and records the graph on the device. Fails with the graph's own error, with PM_NO_MEMORY when
- * it does not fit, or with PM_BAD_USAGE when a tensor that cannot be split exceeds the device's storage range. The graph must
- * outlive the plan and must not grow while it is used. The caller destroys it. */
+/* Lowers, places in memory and records the graph on the device. Fails with the graph's own error, with
+ * PM_NO_MEMORY when it does not fit, or with PM_BAD_USAGE when a tensor that cannot be split exceeds the
+ * device's storage range. The graph must outlive the plan and must not grow while it is used. The caller
+ * destroys it. */
 pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
                          pm_error *error);
 void pm_plan_destroy(pm_plan *plan);
 
-/* Submits the plan `times` times in a row and returns when all but the last few submits are done; pm_plan_wait waits
- * for the rest. */
+/* Submits the plan `times` times in a row and returns when all but the last few submits are done;
+ * pm_plan_wait waits for the rest. */
 pm_status pm_plan_run(pm_plan *plan, uint32_t times, pm_error *error);
 pm_status pm_plan_wait(pm_plan *plan, pm_error *error);
 
-/* Copies a whole tensor from or to the host, waiting for the device first. `bytes` must be its size. Only states,
- * parameters, constants and outputs have lasting contents. */
+/* Copies a whole tensor from or to the host, waiting for the device first. `bytes` must be its size. Only
+ * states, parameters, constants and outputs have lasting contents. */
 pm_status pm_plan_read(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes, pm_error *error);
 pm_status pm_plan_write(pm_plan *plan, pm_tensor tensor, const void *data, size_t bytes, pm_error *error);
 
 pm_plan_stats pm_plan_stats_of(const pm_plan *plan);
 
-/* Calls `line` once for each line of a description of the plan: what was lowered to what, memory, barriers, submits;
- * with options.profile also the measured time of each dispatch. */
+/* Calls `line` once for each line of a description of the plan: what was lowered to what, memory, barriers,
+ * submits; with options.profile also the measured time of each dispatch. */
 void pm_plan_explain(const pm_plan *plan, void (*line)(void *user, const char *text), void *user);
 
 #ifdef __cplusplus

@@ -1,6 +1,7 @@
 #version 460
-// AdamW and the moving average on the flat arena of parameters, in place. What is under 2^-100 becomes zero, so that no
-// denormal, which drivers treat differently, is ever kept. Reference: reference_adamw in runtime/ops/optimizer.c.
+// AdamW and the moving average on the flat arena of parameters, in place. What is under 2^-100 becomes zero,
+// so that no denormal, which drivers treat differently, is ever kept. Reference: reference_adamw in
+// runtime/ops/optimizer.c.
 #include "pumice.glsl"
 #include "exact.glsl"
 

@@ -1,6 +1,7 @@
 #version 460
-// What all parameters share in a step of AdamW, by one invocation: [apply or not, clipping factor, learning rate, 1 - EMA's decay],
-// [bias corrections of both moments, 0, 0]. Reference: reference_adamw in runtime/ops/optimizer.c.
+// What all parameters share in a step of AdamW, by one invocation: [apply or not, clipping factor, learning
+// rate, 1 - EMA's decay], [bias corrections of both moments, 0, 0]. Reference: reference_adamw in
+// runtime/ops/optimizer.c.
 #include "pumice.glsl"
 #include "exact.glsl"
 

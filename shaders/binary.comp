@@ -1,6 +1,5 @@
 #version 460
-// y = a + b or a * b for equal shapes. Reference:
-// reference_binary in runtime/ops/elementwise.c.
+// y = a + b or a * b for equal shapes. Reference: reference_binary in runtime/ops/elementwise.c.
 #include "pumice.glsl"
 
 layout(constant_id = 1) const bool MULTIPLY = false;

@@ -1,12 +1,13 @@
-// Y = X * W (+ bias) (+ per-sample) (+ residual), a cross-correlation of X [B, H, W, Cin] with weights [kh, kw, Cin, Cout] into Y
-// [B, Ho, Wo, Cout]: a matrix product whose rows are output pixels and whose terms are (ky, kx, ci), added in that order from
-// +0, whatever the tile; then the bias of the channel, then the sample's own addend, then the residual.
+// Y = X * W (+ bias) (+ per-sample) (+ residual), a cross-correlation of X [B, H, W, Cin] with weights [kh,
+// kw, Cin, Cout] into Y [B, Ho, Wo, Cout]: a matrix product whose rows are output pixels and whose terms are
+// (ky, kx, ci), added in that order from +0, whatever the tile; then the bias of the channel, then the
+// sample's own addend, then the residual.
 //
-// Output pixel (y, x) sees, under tap (ky, kx), the point (y stride + ky - top, x stride + kx - left) of X spread out by
-// `spread`: X itself when that is 1. The data gradient of a convolution of stride s is a convolution of stride 1 of the
-// output's gradient, spread by s, with the kernel that conv2d_flip.comp turns round. Then only every s-th tap of an axis meets a
-// pixel, the same ones for all y of equal y % s; rows are therefore ordered by (y % spread, x % spread) first, so that a
-// tile skips its empty taps.
+// Output pixel (y, x) sees, under tap (ky, kx), the point (y stride + ky - top, x stride + kx - left) of X
+// spread out by `spread`: X itself when that is 1. The data gradient of a convolution of stride s is a
+// convolution of stride 1 of the output's gradient, spread by s, with the kernel that conv2d_flip.comp turns
+// round. Then only every s-th tap of an axis meets a pixel, the same ones for all y of equal y % s; rows are
+// therefore ordered by (y % spread, x % spread) first, so that a tile skips its empty taps.
 //
 // Cin is a multiple of four. Cout counts Y's channels; all other tensors have quads(Cout) vec4s.
 #version 460
@@ -36,7 +37,8 @@ PM_INPUT4(3, per_sample)
 PM_INPUT4(4, residual)
 PM_TILE_OUTPUT(5)
 
-// Of each row of the tile: its output pixel, and its sample, counted from the chunk's first; NO_SAMPLE if there is no such row.
+// Of each row of the tile: its output pixel, and its sample, counted from the chunk's first; NO_SAMPLE if
+// there is no such row.
 uint out_y[TILE_ROWS], out_x[TILE_ROWS], sample_of[TILE_ROWS];
 const uint NO_SAMPLE = 0xffffffffu;
 uint x_at[TILE_ROWS];     // where its pixel of X under the present tap begins

@@ -1,7 +1,8 @@
-// The gradient of conv2d's weights: part[z][ky, kx, ci][co] = the sum, over the output pixels of the samples of chunk z in
-// order, of X[b, y stride + ky - top, x stride + kx - left, ci] dY[b, y, x, co]. Chunks are of an equal number of samples that
-// the shapes alone decide; conv2d_weight_sum.comp adds them up. X's channels are a multiple of four, dY has
-// quads(out_channels) vec4s. The split axis is z: all tensors are bound from the piece on.
+// The gradient of conv2d's weights: part[z][ky, kx, ci][co] = the sum, over the output pixels of the samples
+// of chunk z in order, of X[b, y stride + ky - top, x stride + kx - left, ci] dY[b, y, x, co]. Chunks are of
+// an equal number of samples that the shapes alone decide; conv2d_weight_sum.comp adds them up. X's channels
+// are a multiple of four, dY has quads(out_channels) vec4s. The split axis is z: all tensors are bound from
+// the piece on.
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"

@@ -1,5 +1,6 @@
-// The second pass of the gradient of conv2d's weights: adds the chunks of conv2d_weight.comp in order, and drops the channels
-// that padding added: parts [chunks, taps, channels_in, 4 quads] -> [taps, channels_out, width].
+// The second pass of the gradient of conv2d's weights: adds the chunks of conv2d_weight.comp in order, and
+// drops the channels that padding added: parts [chunks, taps, channels_in, 4 quads] -> [taps, channels_out,
+// width].
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"

@@ -1,6 +1,7 @@
 #version 460
-// table[t,0] a + table[t,1] b, each sample with its own t; and the gradient to one of the two, which is its factor times the
-// incoming gradient (bound as both a and b). Reference: reference_corrupt in runtime/ops/diffusion.c.
+// table[t,0] a + table[t,1] b, each sample with its own t; and the gradient to one of the two, which is its
+// factor times the incoming gradient (bound as both a and b). Reference: reference_corrupt in
+// runtime/ops/diffusion.c.
 #include "pumice.glsl"
 
 const uint BOTH = 2; // else the column of the one term

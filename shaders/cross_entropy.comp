@@ -1,6 +1,7 @@
 #version 460
 // First stage of the cross entropy: for each run of 256 logits of a row its greatest value and the sum of
-// exp(logit - greatest). A workgroup covers whole rows. Reference: reference_cross_entropy in runtime/ops/loss.c.
+// exp(logit - greatest). A workgroup covers whole rows. Reference: reference_cross_entropy in
+// runtime/ops/loss.c.
 #include "pumice.glsl"
 #include "exact.glsl"
 

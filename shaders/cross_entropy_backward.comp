@@ -1,6 +1,6 @@
 #version 460
-// The cross entropy's gradient: weight / rows * (softmax - [column is the label]), times the gradient of the loss.
-// Reference: reference_cross_entropy_backward in runtime/ops/loss.c.
+// The cross entropy's gradient: weight / rows * (softmax - [column is the label]), times the gradient of the
+// loss. Reference: reference_cross_entropy_backward in runtime/ops/loss.c.
 #include "pumice.glsl"
 #include "exact.glsl"
 

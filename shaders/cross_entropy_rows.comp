@@ -1,6 +1,7 @@
 #version 460
-// Second stage of the cross entropy, a lane a row: merges the runs in order, and leaves what the sum over rows and the
-// gradient need: [log sum exp, label (-1: ignored), weight / rows, -log softmax at the label], and the row's term of the loss.
+// Second stage of the cross entropy, a lane a row: merges the runs in order, and leaves what the sum over
+// rows and the gradient need: [log sum exp, label (-1: ignored), weight / rows, -log softmax at the label],
+// and the row's term of the loss.
 #include "pumice.glsl"
 #include "exact.glsl"
 

@@ -1,6 +1,6 @@
 #version 460
-// One reverse step on x, in place, and the estimate of x0. Coefficients are those of the counter's step. Reference:
-// reference_denoise_step in runtime/ops/diffusion.c.
+// One reverse step on x, in place, and the estimate of x0. Coefficients are those of the counter's step.
+// Reference: reference_denoise_step in runtime/ops/diffusion.c.
 #include "pumice.glsl"
 
 layout(constant_id = 1) const bool CLIP = false;

@@ -1,7 +1,7 @@
 #version 460
-// Partial sums of squares, in three ranges so that no square leaves the range of f32: of small elements times 2^80, of
-// ordinary ones, of large ones times 2^-90; and the number of elements that are infinite or NaN. Reference: reference_norm in
-// runtime/ops/optimizer.c.
+// Partial sums of squares, in three ranges so that no square leaves the range of f32: of small elements times
+// 2^80, of ordinary ones, of large ones times 2^-90; and the number of elements that are infinite or NaN.
+// Reference: reference_norm in runtime/ops/optimizer.c.
 #include "pumice.glsl"
 #include "exact.glsl"
 

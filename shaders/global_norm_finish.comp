@@ -24,8 +24,9 @@ void main()
     for (uint i = gl_LocalInvocationID.x; i < p.count; i += PM_TREE_LANES) mine += partial(i);
     vec4 sum = pm_tree_sum(mine);
     if (gl_LocalInvocationID.x != 0) return;
-    // The range below the greatest one present is brought to its scale; two ranges below, it is beneath rounding. Scaled
-    // before it is squared: 2^-180 is no f32, and precision f32 may merge two factors into one.
+    // The range below the greatest one present is brought to its scale; two ranges below, it is beneath
+    // rounding. Scaled before it is squared: 2^-180 is no f32, and precision f32 may merge two factors into
+    // one.
     float result;
     if (sum.z > 0.0) {
         float below = pm_sqrt(sum.y) * LOWER;

@@ -1,6 +1,6 @@
 #version 460
-// u + w (c - u) of the conditional and the unconditional half of a batch; c itself, bit for bit, where w is 1. Reference:
-// reference_guide in runtime/ops/diffusion.c.
+// u + w (c - u) of the conditional and the unconditional half of a batch; c itself, bit for bit, where w is
+// 1. Reference: reference_guide in runtime/ops/diffusion.c.
 #include "pumice.glsl"
 
 layout(constant_id = 1) const bool RAGGED = false; // the second half does not begin at a group of four

@@ -1,6 +1,7 @@
-// C[z] = op(A[z]) op(B[z]) (+ bias) (+ D[z]). Every output adds its K products in order, from +0, whatever the tile; then the
-// bias of its column, then its residual D. Matrices are row-major; op(A) is [M, K], op(B) is [K, N]. K, and the lengths of
-// all rows but C's, are multiples of four (N counts C's columns: B and D have quads(N) vec4s a row).
+// C[z] = op(A[z]) op(B[z]) (+ bias) (+ D[z]). Every output adds its K products in order, from +0, whatever
+// the tile; then the bias of its column, then its residual D. Matrices are row-major; op(A) is [M, K], op(B)
+// is [K, N]. K, and the lengths of all rows but C's, are multiples of four (N counts C's columns: B and D
+// have quads(N) vec4s a row).
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"
@@ -10,7 +11,8 @@ layout(constant_id = 5) const bool HAS_RESIDUAL = false;
 const bool B_TRANSPOSED = LAYOUT == 1, A_TRANSPOSED = LAYOUT == 2;
 
 const uint HAS_BIAS = 1;
-// The split axis is z; else it is y, and C, D and A (unless it is transposed) are bound from the first row of the piece on.
+// The split axis is z; else it is y, and C, D and A (unless it is transposed) are bound from the first row of
+// the piece on.
 const uint IS_BATCHED = 2;
 
 layout(push_constant) uniform Push {

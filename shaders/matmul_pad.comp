@@ -1,5 +1,5 @@
-// Copies matrices [count, rows_in, width_in] into rows of whole vec4s [count, rows_out, 4 quads_out], with zeros where there is
-// nothing to copy: the form in which the tiled kernels read their operands.
+// Copies matrices [count, rows_in, width_in] into rows of whole vec4s [count, rows_out, 4 quads_out], with
+// zeros where there is nothing to copy: the form in which the tiled kernels read their operands.
 #version 450
 #include "pumice.glsl"
 #include "slab.glsl"

@@ -1,6 +1,6 @@
 #version 460
-// The squared error's gradient: 2 / count * weight * (prediction - target), times the gradient of the loss. Reference:
-// reference_mse_backward in runtime/ops/loss.c.
+// The squared error's gradient: 2 / count * weight * (prediction - target), times the gradient of the loss.
+// Reference: reference_mse_backward in runtime/ops/loss.c.
 #include "pumice.glsl"
 #include "exact.glsl"
 

@@ -1,6 +1,6 @@
 #version 460
-// Group normalisation: the means of dxhat and dxhat xhat over each sample and group, from the sums of each channel.
-// A lane a group.
+// Group normalisation: the means of dxhat and dxhat xhat over each sample and group, from the sums of each
+// channel. A lane a group.
 #define PM_RAGGED
 #include "pumice.glsl"
 #include "rows.glsl"

@@ -1,7 +1,7 @@
 #version 460
-// Group normalisation, second stage: mean and 1 / sqrt(variance + eps) of each sample and group from those of its
-// chunks and channels: the mean of the means, then the sum of squared deviations within and between them. A lane a
-// group.
+// Group normalisation, second stage: mean and 1 / sqrt(variance + eps) of each sample and group from those of
+// its chunks and channels: the mean of the means, then the sum of squared deviations within and between them.
+// A lane a group.
 #define PM_RAGGED
 #include "pumice.glsl"
 #include "exact.glsl"

@@ -1,6 +1,6 @@
 #version 460
-// Adds the sums of all chunks of a sample, in order: [sample, chunk, channel] -> [sample, channel], a lane four
-// channels.
+// Adds the sums of all chunks of a sample, in order: [sample, chunk, channel] -> [sample, channel], a lane
+// four channels.
 #define PM_RAGGED
 #include "pumice.glsl"
 #include "rows.glsl"

@@ -1,6 +1,6 @@
 #version 460
-// The gradients of gamma and beta, added over the samples in order, and of a modulation per sample, from the sums
-// of each sample and channel. A lane four channels. Reference: reference_norm_params in
+// The gradients of gamma and beta, added over the samples in order, and of a modulation per sample, from the
+// sums of each sample and channel. A lane four channels. Reference: reference_norm_params in
 // runtime/ops/norm_backward.c.
 #define PM_RAGGED
 #include "pumice.glsl"

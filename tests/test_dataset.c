@@ -6,8 +6,7 @@
 #include "files/image.h"
 #include "files/png.h"
 
-/* ---- Helpers
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Helpers ------------------------------------------------------------------------------------------- */
 
 /* A fresh, empty directory below test_directory. */
 static const char *fresh_directory(const char *name)
@@ -70,8 +69,7 @@ static void open_fails(const pm_dataset_options *options, pm_status status, cons
     assert_null(set);
 }
 
-/* ---- IDX
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- IDX ----------------------------------------------------------------------------------------------- */
 
 static void put_idx_set(const char *directory)
 {
@@ -161,8 +159,7 @@ static void test_fashion_mnist(void **state)
     pm_dataset_close(set);
 }
 
-/* ---- Folders
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Folders ------------------------------------------------------------------------------------------- */
 
 /* Two classes: cat with 20 pictures of values 0 to 19, dog with 10 of 100 to 109. */
 static void put_folder_set(const char *directory)

@@ -28,7 +28,7 @@ static float from_bits(uint32_t bits)
     return x;
 }
 
-/* ---- The functions in double ----------------------------------------------------------------- */
+/* ---- The functions in double --------------------------------------------------------------------------- */
 
 static double rcp(double x)
 {
@@ -96,7 +96,7 @@ static double cos_turns(double x)
     return sin_turns_from(x, 1);
 }
 
-/* ---- Errors ---------------------------------------------------------------------------------- */
+/* ---- Errors -------------------------------------------------------------------------------------------- */
 
 static double in_ulp(double got, double want)
 {
@@ -222,7 +222,7 @@ static void test_power(void **state)
     assert_true(worst <= 1);
 }
 
-/* ---- Edges ----------------------------------------------------------------------------------- */
+/* ---- Edges --------------------------------------------------------------------------------------------- */
 
 static void test_edges(void **state)
 {
@@ -271,8 +271,8 @@ static const unary functions[] = {
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0], RCP = 1, RSQRT = 2 };
 
-/* A denormal gives what zero gives, so that a driver that flushes its inputs agrees with one that does not.
- */
+/* A denormal gives what zero gives, so that a driver that flushes its inputs agrees with one that does
+ * not. */
 static void test_denormals(void **state)
 {
     (void)state;
@@ -299,7 +299,7 @@ static void test_nan(void **state)
     }
 }
 
-/* ---- The bits -------------------------------------------------------------------------------- */
+/* ---- The bits ------------------------------------------------------------------------------------------ */
 
 static void test_bits(void **state)
 {

@@ -35,8 +35,7 @@ static float *random_features(uint32_t n, uint32_t width, uint64_t seed)
     return out;
 }
 
-/* ---- Closed forms
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Closed forms -------------------------------------------------------------------------------------- */
 
 static void test_one_dimension(void **state)
 {
@@ -110,8 +109,7 @@ static void test_itself(void **state)
     expect_near(distance(dead, 3, dead, 3, 4), 0.0, 0.0);
 }
 
-/* ---- Another way
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Another way --------------------------------------------------------------------------------------- */
 
 enum { N = 24 };
 typedef double matrix[N][N];
@@ -210,8 +208,7 @@ static void test_another_way(void **state)
     free(b);
 }
 
-/* ---- What is refused
- * ------------------------------------------------------------------------------------------- */
+/* ---- What is refused ----------------------------------------------------------------------------------- */
 
 static void test_refused(void **state)
 {

@@ -1,6 +1,6 @@
 /* Gaussian samplers on a device: the graph of a reverse step with the exact denoiser of Gaussian data in the
- * network's place, so that the law of the samples is known (gaussian_exact.h). And guidance.
- * ctest labels: device */
+ * network's place, so that the law of the samples is known (gaussian_exact.h). And guidance. ctest labels:
+ * device */
 #include "base/philox.h"
 #include "gaussian_exact.h"
 
@@ -42,8 +42,7 @@ static pm_plan *plan_of(pm_graph *graph)
     return plan;
 }
 
-/* ---- Trajectories ----------------------------------------------------------------------------------------
- */
+/* ---- Trajectories -------------------------------------------------------------------------------------- */
 
 typedef struct setting {
     pm_schedule schedule;
@@ -242,8 +241,7 @@ static void test_batches_change_no_bit(void **state)
     assert_memory_equal(whole, parts, sizeof whole);
 }
 
-/* ---- Guidance --------------------------------------------------------------------------------------------
- */
+/* ---- Guidance ------------------------------------------------------------------------------------------ */
 
 enum { MOST_ROWS = 6 };
 

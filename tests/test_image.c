@@ -1,5 +1,5 @@
-/* Pictures: PNG out and in, texts in PNG, JPEG in, cropping and resizing; malformed files
- * and random damage for each. */
+/* Pictures: PNG out and in, texts in PNG, JPEG in, cropping and resizing; malformed files and random damage
+ * for each. */
 #include "file_helpers.h"
 
 #include "files/image.h"
@@ -7,8 +7,7 @@
 
 #include <zlib.h>
 
-/* ---- Helpers
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Helpers ------------------------------------------------------------------------------------------- */
 
 static pm_image make_image(uint32_t width, uint32_t height, uint32_t channels)
 {
@@ -90,8 +89,7 @@ static jpeg make_jpeg(bool progressive)
     return file;
 }
 
-/* ---- PNG and its texts
- * -------------------------------------------------------------------------------------- */
+/* ---- PNG and its texts --------------------------------------------------------------------------------- */
 
 static const pm_text_pair TEXTS[] = {
     {"parameters", "a boot\nNegative prompt: none\nSteps: 20, Seed: 7, Size: 28x28"},
@@ -262,8 +260,7 @@ static void test_malformed_chunks(void **state)
                    "3 bytes follow the end");
 }
 
-/* ---- Pictures in
- * -------------------------------------------------------------------------------------------- */
+/* ---- Pictures in --------------------------------------------------------------------------------------- */
 
 static void check_pixels(const uint8_t *file, size_t size, uint32_t channels, const uint8_t *wanted,
                          size_t count)
@@ -436,8 +433,7 @@ static void test_random_damage(void **state)
     assert_true(accepted[0] > 0 && texts_accepted > 0 && texts_accepted < 4000);
 }
 
-/* ---- Changing pictures
- * -------------------------------------------------------------------------------------- */
+/* ---- Changing pictures --------------------------------------------------------------------------------- */
 
 static void test_grey(void **state)
 {

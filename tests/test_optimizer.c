@@ -112,7 +112,7 @@ static void read_both(const problem *p, const pm_tensor *pair, float *data)
     read_f32(p, pair[1], data + MATRIX, VECTOR);
 }
 
-/* ---- The scalar implementation */
+/* ---- The scalar implementation ------------------------------------------------------------------------- */
 
 typedef struct scalar {
     double param[ALL], moment[ALL], second[ALL], average[ALL], norm;

@@ -110,7 +110,7 @@ static void test_normal(void **state)
     assert_true(largest > 4.2 && largest < 5.78);
 }
 
-/* ---- Permutations ---------------------------------------------------------------------------- */
+/* ---- Permutations -------------------------------------------------------------------------------------- */
 
 static void check_bijection(uint32_t n, uint32_t seed, uint32_t epoch)
 {

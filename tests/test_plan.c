@@ -30,8 +30,8 @@ static int close_device(void **state)
 
 enum { ROWS = 1200, WIDTH = 96 };
 
-/* A chain with a matmul, norms and their gradients. What is summed over all rows (the gradient of a weight) cannot be split, so
- * the only parameter is x. */
+/* A chain with a matmul, norms and their gradients. What is summed over all rows (the gradient of a weight)
+ * cannot be split, so the only parameter is x. */
 static pm_graph *chain(pm_tensor *gradient)
 {
     pm_graph *g = pm_graph_create();

@@ -40,8 +40,7 @@ static void expect_round_trip(const pm_recipe *recipe)
     expect_same(recipe, &again);
 }
 
-/* ---- The built-in recipes
- * -------------------------------------------------------------------------------------- */
+/* ---- The built-in recipes ------------------------------------------------------------------------------ */
 
 static void test_built_in(void **state)
 {
@@ -104,8 +103,7 @@ static void test_names(void **state)
     expect_failure(pm_recipe_load(test_path("zero.json"), &r, &error), PM_BAD_FILE, &error, "zero.json");
 }
 
-/* ---- What is wrong in a file
- * ----------------------------------------------------------------------------------- */
+/* ---- What is wrong in a file --------------------------------------------------------------------------- */
 
 static void test_refused(void **state)
 {
@@ -208,8 +206,7 @@ static void test_damage(void **state)
                     1500); /* a digit or a letter of a text may change without harm, little else */
 }
 
-/* ---- Setting values
- * -------------------------------------------------------------------------------------------- */
+/* ---- Setting values ------------------------------------------------------------------------------------ */
 
 static void set(pm_recipe *recipe, const char *assignment)
 {
@@ -310,8 +307,7 @@ static void test_floats_survive(void **state)
     free(text);
 }
 
-/* ---- Fitting to data
- * ------------------------------------------------------------------------------------------- */
+/* ---- Fitting to data ----------------------------------------------------------------------------------- */
 
 static void test_fit(void **state)
 {
@@ -359,8 +355,7 @@ static void test_fit_limits(void **state)
                    "sampling.steps is 50");
 }
 
-/* ---- The table of keys
- * ----------------------------------------------------------------------------------------- */
+/* ---- The table of keys --------------------------------------------------------------------------------- */
 
 static void count_line(void *user, const char *text)
 {

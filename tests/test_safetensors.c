@@ -6,8 +6,7 @@
 
 #include <errno.h>
 
-/* ---- Building files by hand
- * --------------------------------------------------------------------------------- */
+/* ---- Building files by hand ---------------------------------------------------------------------------- */
 
 /* A file of this header and `data_bytes` bytes of data, from malloc. `announced` is the header's length as
  * the file says it; UINT64_MAX: the true one. */
@@ -30,8 +29,7 @@ static pm_status parse(const char *header, size_t data_bytes, pm_safetensors **f
     return pm_safetensors_from_bytes(bytes, size, "file", file, error);
 }
 
-/* ---- Well-formed files
- * -------------------------------------------------------------------------------------- */
+/* ---- Well-formed files --------------------------------------------------------------------------------- */
 
 static const float WEIGHT[6] = {1, 2, 3, 4, 5, 6};
 static const uint8_t MASK[3] = {7, 8, 9};
@@ -153,8 +151,7 @@ static void test_every_element_type(void **state)
     }
 }
 
-/* ---- Malformed files
- * ---------------------------------------------------------------------------------------- */
+/* ---- Malformed files ----------------------------------------------------------------------------------- */
 
 /* One tensor with this dtype, shape and these offsets, as text. */
 #define ENTRY(dtype, shape, offsets) "{\"dtype\":" dtype ",\"shape\":" shape ",\"data_offsets\":" offsets "}"
@@ -362,8 +359,7 @@ static void test_random_damage(void **state)
     free(bytes);
 }
 
-/* ---- Writing
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Writing ------------------------------------------------------------------------------------------- */
 
 static void test_writer_refuses_what_the_reader_would(void **state)
 {

@@ -32,8 +32,8 @@ pm_status cli_find_model(const char *name, char *path, size_t size, pm_error *er
 /* cli_find_model and pm_model_open. */
 pm_status cli_open_model(const char *name, pm_model **out, pm_error *error);
 
-/* Opens one split of the data that the recipe names; `directory` (or NULL) replaces it. The caller closes it.
- */
+/* Opens one split of the data that the recipe names; `directory` (or NULL) replaces it. The caller closes
+ * it. */
 pm_status cli_open_data(const pm_recipe *recipe, const char *directory, pm_split split, pm_dataset **out,
                         pm_error *error);
 

@@ -138,8 +138,7 @@ static bool wants(const char *metric)
     return strcmp(args.metric, "all") == 0 || strcmp(args.metric, metric) == 0;
 }
 
-/* ---- A classifier
- * ----------------------------------------------------------------------------------------------- */
+/* ---- A classifier -------------------------------------------------------------------------------------- */
 
 static pm_status evaluate_classifier(evaluation *e, pm_error *error)
 {
@@ -171,8 +170,7 @@ static pm_status evaluate_classifier(evaluation *e, pm_error *error)
     return PM_OK;
 }
 
-/* ---- A generator
- * ------------------------------------------------------------------------------------------------ */
+/* ---- A generator --------------------------------------------------------------------------------------- */
 
 static bool on_progress(void *user, uint32_t done, uint32_t total)
 {
@@ -328,8 +326,7 @@ static pm_status evaluate_generator(evaluation *e, pm_error *error)
     return status;
 }
 
-/* ---- The verb
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The verb ------------------------------------------------------------------------------------------ */
 
 static pm_status check_data(const evaluation *e, pm_error *error)
 {

@@ -33,8 +33,7 @@ static void say_kind(const char *path, const char *kind)
     if (!cli.json) printf("%s: %s\n", path, kind);
 }
 
-/* ---- safetensors
- * ------------------------------------------------------------------------------------------------ */
+/* ---- safetensors --------------------------------------------------------------------------------------- */
 
 static void shape_text(const pm_safetensor *tensor, char *buffer, size_t size)
 {
@@ -139,8 +138,7 @@ static pm_status inspect_safetensors(const char *path, pm_error *error)
     return PM_OK;
 }
 
-/* ---- Others
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Others -------------------------------------------------------------------------------------------- */
 
 static pm_status inspect_png(const char *path, pm_error *error)
 {
@@ -206,8 +204,7 @@ static pm_status inspect_recipe(const char *path, pm_error *error)
     return PM_OK;
 }
 
-/* ---- Which
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Which --------------------------------------------------------------------------------------------- */
 
 /* The first bytes of a file; *size how many there are. */
 static pm_status read_head(const char *path, uint8_t *head, size_t *size, pm_error *error)

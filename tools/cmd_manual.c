@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Completion
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Completion ---------------------------------------------------------------------------------------- */
 
 static void print_names(const cli_option *options, uint32_t count)
 {
@@ -70,8 +69,7 @@ const cli_verb cli_completion = {
     .run = run_completion,
 };
 
-/* ---- Manual
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Manual -------------------------------------------------------------------------------------------- */
 
 /* Text for troff: a backslash and a dash are escaped, and a line does not begin with a control character. */
 static void print_troff(const char *text)

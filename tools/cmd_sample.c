@@ -99,8 +99,7 @@ static const cli_option options[] = {
      .help = "where to; default: MODEL-SEED.png in this directory"},
 };
 
-/* ---- Classes
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Classes ------------------------------------------------------------------------------------------- */
 
 static pm_status find_class(const pm_model_info *info, const char *name, uint32_t *out, pm_error *error)
 {
@@ -152,8 +151,7 @@ static pm_status read_classes(const pm_model_info *info, uint32_t *list, uint32_
     }
 }
 
-/* ---- Sampling
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Sampling ------------------------------------------------------------------------------------------ */
 
 typedef struct job {
     pm_model *model;

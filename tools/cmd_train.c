@@ -83,8 +83,7 @@ static const cli_option options[] = {
      .help = "plan the step, run it a few times, print what it is made of and what takes how long, and end"},
 };
 
-/* ---- Recipe
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Recipe -------------------------------------------------------------------------------------------- */
 
 static pm_status resumed_recipe(const char *name, pm_recipe *recipe, pm_error *error)
 {
@@ -136,8 +135,7 @@ static pm_status fit(pm_recipe *recipe, const pm_dataset *data, pm_error *error)
                          (const char *const *)data->class_names, error);
 }
 
-/* ---- Directory
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Directory ----------------------------------------------------------------------------------------- */
 
 static pm_status choose_directory(const pm_recipe *recipe, char *directory, size_t size, pm_error *error)
 {
@@ -158,8 +156,7 @@ static pm_status choose_directory(const pm_recipe *recipe, char *directory, size
     return status == PM_OK ? cli_check_writable(path, error) : status;
 }
 
-/* ---- Running
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------------------------- */
 
 static void print_line(void *user, const char *text)
 {

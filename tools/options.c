@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Words and numbers
- * ---------------------------------------------------------------------------------------- */
+/* ---- Words and numbers --------------------------------------------------------------------------------- */
 
 void cli_nearest_try(cli_nearest *nearest, const char *candidate)
 {
@@ -47,8 +46,7 @@ bool cli_parse_real(const char *text, double *out)
     return true;
 }
 
-/* ---- Values
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Values -------------------------------------------------------------------------------------------- */
 
 static pm_status wrong(const char *from, const char *wants, const char *text, pm_error *error)
 {
@@ -159,8 +157,7 @@ static pm_status store_defaults(const cli_option *options, uint32_t count, pm_er
     return PM_OK;
 }
 
-/* ---- The line
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The line ------------------------------------------------------------------------------------------ */
 
 typedef struct reader {
     int argc, at;
@@ -300,8 +297,7 @@ pm_status cli_parse(int argc, char **argv, const char **room, cli_line *out, pm_
     return status == PM_OK ? check_arguments(out, error) : status;
 }
 
-/* ---- Help
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Help ---------------------------------------------------------------------------------------------- */
 
 const char *cli_option_form(const cli_option *option, char *buffer, size_t size)
 {

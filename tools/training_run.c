@@ -22,8 +22,7 @@ const char *cli_training_path(const cli_training *run, const char *name, char *b
     return buffer;
 }
 
-/* ---- The log
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- The log ------------------------------------------------------------------------------------------- */
 
 static bool add_point(cli_training *run, double step, double loss)
 {
@@ -115,8 +114,7 @@ pm_status cli_training_end(cli_training *run, pm_error *error)
     return status;
 }
 
-/* ---- Saving and drawing
- * ----------------------------------------------------------------------------------------- */
+/* ---- Saving and drawing -------------------------------------------------------------------------------- */
 
 static pm_status plot(const cli_training *run, pm_error *error)
 {
@@ -196,8 +194,7 @@ pm_status cli_training_samples(cli_training *run, pm_error *error)
     return PM_OK;
 }
 
-/* ---- The loop
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The loop ------------------------------------------------------------------------------------------ */
 
 static uint64_t until_multiple(uint64_t step, uint32_t every)
 {

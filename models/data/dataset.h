@@ -32,8 +32,8 @@ typedef struct pm_dataset_options {
 /* Opens one split of a data set. What kind it is follows from what the directory holds:
  *
  * - IDX files by the names of MNIST (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., also with
- * .gz); there are as many classes as the training labels say. Fashion-MNIST is known by its labels and
- * gets its class names; classes of other sets are named "0", "1", ...
+ * .gz); there are as many classes as the training labels say. Fashion-MNIST is known by its labels and gets
+ * its class names; classes of other sets are named "0", "1", ...
  * - One folder a class, with PNG or JPEG files in it; or the pictures themselves, which are then one class.
  * Files of other kinds and names that begin with a dot are passed over. Classes and files count in the order
  * of their names' bytes. Pictures are grey if all of the set are, else RGB. The test split takes

@@ -12,8 +12,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-/* ---- Directories
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Directories --------------------------------------------------------------------------------------- */
 
 typedef struct names {
     char **list;
@@ -98,8 +97,7 @@ static pm_status list_directory(const char *directory, names *folders, names *pi
     return status;
 }
 
-/* ---- The split
- * -------------------------------------------------------------------------------------------------- */
+/* ---- The split ----------------------------------------------------------------------------------------- */
 
 typedef struct ranked {
     uint64_t hash;
@@ -144,8 +142,7 @@ static bool *choose_for_testing(size_t count, size_t first, const pm_dataset_opt
     return for_testing;
 }
 
-/* ---- Pictures
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Pictures ------------------------------------------------------------------------------------------ */
 
 typedef struct loader {
     const pm_dataset_options *options;

@@ -13,8 +13,8 @@
 
 #include <zlib.h>
 
-/* The first of the names in use that exists in `directory`, from malloc; the first name of all if none does.
- */
+/* The first of the names in use that exists in `directory`, from malloc; the first name of all if none
+ * does. */
 static char *find_file(const char *directory, pm_split split, bool images, bool *exists)
 {
     static const char *const prefixes[2][2] = {{"train", "train"}, {"t10k", "test"}};

@@ -11,8 +11,8 @@ bool pm_dataset_is_idx(const char *directory);
 pm_status pm_dataset_load_idx(const pm_dataset_options *options, pm_dataset *out, pm_error *error);
 pm_status pm_dataset_load_folder(const pm_dataset_options *options, pm_dataset *out, pm_error *error);
 
-/* Puts a copy of `name` (`length` bytes) at the end of class_names and counts it: false when memory ran out.
- */
+/* Puts a copy of `name` (`length` bytes) at the end of class_names and counts it: false when memory ran
+ * out. */
 bool pm_dataset_add_class(pm_dataset *dataset, const char *name, size_t length);
 
 /* "DIRECTORY/NAME SUFFIX" without the space, from malloc; NULL when memory ran out. */

@@ -32,6 +32,7 @@ pm_tensor pm_classifier(pm_graph *graph, const pm_classifier_config *config, pm_
     x = pm_reshape(graph, x, PM_SHAPE(s.dim[0], s.dim[1] * s.dim[2] * s.dim[3]));
     x = pm_silu(graph, pm_layer_linear(graph, "features", x, config->features, 1.0f, PM_NONE));
     *features = x;
-    if (config->dropout > 0.0f && counter.id) x = pm_dropout(graph, x, config->dropout, counter, DROPOUT_STREAM);
+    if (config->dropout > 0.0f && counter.id)
+        x = pm_dropout(graph, x, config->dropout, counter, DROPOUT_STREAM);
     return pm_layer_linear(graph, "logits", x, config->classes, 1.0f, PM_NONE);
 }

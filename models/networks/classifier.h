@@ -7,7 +7,7 @@
 typedef struct pm_classifier_config {
     uint32_t height, width, channels; /* of the images; height and width divisible by 4 */
     uint32_t base;                    /* channels of the first convolution; the second has twice as many */
-    uint32_t features;                /* width of the layer before the logits: what the Frechet distance is taken on */
+    uint32_t features; /* width of the layer before the logits: what the Frechet distance is taken on */
     uint32_t classes;
     float dropout;
 } pm_classifier_config;

@@ -27,13 +27,13 @@ pm_tensor pm_layer_linear(pm_graph *graph, const char *name, pm_tensor x, uint32
     return y;
 }
 
-pm_tensor pm_layer_conv(pm_graph *graph, const char *name, pm_tensor x, uint32_t kernel, uint32_t out, float scale,
-                        pm_conv2d_args args)
+pm_tensor pm_layer_conv(pm_graph *graph, const char *name, pm_tensor x, uint32_t kernel, uint32_t out,
+                        float scale, pm_conv2d_args args)
 {
     uint32_t in = last_extent(graph, x), area = kernel * kernel;
     pm_scope_push(graph, name);
-    pm_tensor weight =
-        pm_param(graph, "weight", PM_SHAPE(kernel, kernel, in, out), pm_init_fan_avg(area * in, area * out, scale));
+    pm_tensor weight = pm_param(graph, "weight", PM_SHAPE(kernel, kernel, in, out),
+                                pm_init_fan_avg(area * in, area * out, scale));
     args.bias = pm_param(graph, "bias", PM_SHAPE(out), (pm_init){PM_INIT_ZERO, 0.0f});
     pm_tensor y = pm_conv2d(graph, x, weight, args);
     pm_scope_pop(graph);
@@ -47,7 +47,8 @@ pm_conv2d_args pm_same_padding(uint32_t kernel)
         .stride = 1, .pad_top = pad, .pad_left = pad, .pad_bottom = pad, .pad_right = pad};
 }
 
-pm_tensor pm_layer_group_norm(pm_graph *graph, const char *name, pm_tensor x, uint32_t groups, float eps, bool silu)
+pm_tensor pm_layer_group_norm(pm_graph *graph, const char *name, pm_tensor x, uint32_t groups, float eps,
+                              bool silu)
 {
     uint32_t channels = last_extent(graph, x);
     pm_scope_push(graph, name);

@@ -37,14 +37,17 @@ static bool valid(pm_graph *graph, const pm_unet_config *c)
     if (!wrong && (!c->blocks || (c->blocks + 2) * c->levels > MAX_SKIPS)) wrong = "blocks: between 1 and 8";
     for (uint32_t i = 0; !wrong && i < c->levels; i++) {
         uint32_t channels = c->base * c->multipliers[i];
-        if (!channels || !c->groups || channels % c->groups) wrong = "groups must divide the channels of every level";
-        if (!wrong && (!c->heads || channels % c->heads)) wrong = "heads must divide the channels of every level";
+        if (!channels || !c->groups || channels % c->groups)
+            wrong = "groups must divide the channels of every level";
+        if (!wrong && (!c->heads || channels % c->heads))
+            wrong = "heads must divide the channels of every level";
     }
     if (wrong) pm_graph_fail(graph, PM_BAD_USAGE, "unet: %s", wrong);
     return !wrong;
 }
 
-/* Sinusoidal embedding -> linear -> SiLU -> linear, + class embedding; then the SiLU that every block would apply. */
+/* Sinusoidal embedding -> linear -> SiLU -> linear, + class embedding; then the SiLU that every block would
+ * apply. */
 static pm_tensor embed(unet *u, pm_tensor timestep, pm_tensor label)
 {
     pm_graph *graph = u->graph;
@@ -176,8 +179,8 @@ static pm_tensor up(unet *u, pm_tensor h)
     return h;
 }
 
-pm_tensor pm_unet(pm_graph *graph, const pm_unet_config *config, pm_tensor x, pm_tensor timestep, pm_tensor label,
-                  pm_tensor counter)
+pm_tensor pm_unet(pm_graph *graph, const pm_unet_config *config, pm_tensor x, pm_tensor timestep,
+                  pm_tensor label, pm_tensor counter)
 {
     unet u = {.graph = graph, .config = config, .counter = counter};
     if (!valid(graph, config)) return PM_NONE;

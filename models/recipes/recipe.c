@@ -22,8 +22,7 @@ typedef struct reader {
     pm_error *error;
 } reader;
 
-/* ---- Messages
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Messages ------------------------------------------------------------------------------------------ */
 
 /* Any value as a short piece of ASCII. */
 static const char *quote(const json_t *value, char *buffer)
@@ -55,8 +54,7 @@ static const char *kind_name(pm_model_kind kind)
     return kind == PM_KIND_IMAGE_DIFFUSION ? "image-diffusion" : "image-classifier";
 }
 
-/* ---- Reading
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------- */
 
 static pm_status read_value(reader *r, const char *path, const json_t *value)
 {
@@ -212,8 +210,7 @@ pm_status pm_recipe_parse(const char *json, const char *where, pm_recipe *out, p
     return status;
 }
 
-/* ---- By name
- * -------------------------------------------------------------------------------------------------- */
+/* ---- By name ------------------------------------------------------------------------------------------- */
 
 const char *const *pm_recipe_names(void)
 {
@@ -268,8 +265,7 @@ pm_status pm_recipe_load(const char *name_or_path, pm_recipe *out, pm_error *err
     return unknown_recipe(name_or_path, error);
 }
 
-/* ---- One value
- * ------------------------------------------------------------------------------------------------ */
+/* ---- One value ----------------------------------------------------------------------------------------- */
 
 /* "[text]" as JSON, or NULL: the brackets let any kind of value pass, and a list do without its own. */
 static json_t *parse_bracketed(const char *text)
@@ -329,8 +325,7 @@ pm_status pm_recipe_set(pm_recipe *recipe, const char *assignment, pm_error *err
     return PM_OK;
 }
 
-/* ---- Writing
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------- */
 
 /* Takes `value` over: false when memory ran out. */
 static bool put(json_t *root, const char *path, json_t *value)
@@ -364,8 +359,7 @@ char *pm_recipe_json(const pm_recipe *recipe)
     return text;
 }
 
-/* ---- Fitting to data
- * ------------------------------------------------------------------------------------------ */
+/* ---- Fitting to data ----------------------------------------------------------------------------------- */
 
 static pm_status agree(const pm_recipe *recipe, const char *path, uint32_t *says, uint32_t is,
                        pm_error *error)

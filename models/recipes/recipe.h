@@ -1,5 +1,6 @@
-/* Recipes: data, network, process and training of one model, as JSON. A name is looked up among the recipes that are built
- * into the library; anything with a slash or ending in .json is a file. A model file carries its recipe, whole. */
+/* Recipes: data, network, process and training of one model, as JSON. A name is looked up among the recipes
+ * that are built into the library; anything with a slash or ending in .json is a file. A model file carries
+ * its recipe, whole. */
 #ifndef PM_RECIPES_RECIPE_H
 #define PM_RECIPES_RECIPE_H
 
@@ -22,7 +23,8 @@ typedef struct pm_recipe {
         uint32_t height, width, channels, classes; /* 0 in a recipe: taken from the data set */
         char class_names[64][32];                  /* filled from the data set; empty ones end the list */
     } data;
-    pm_unet_config unet;             /* of PM_KIND_IMAGE_DIFFUSION; sizes, classes and timesteps are filled in from data and process */
+    pm_unet_config unet; /* of PM_KIND_IMAGE_DIFFUSION; sizes, classes and timesteps are filled in from data
+                            and process */
     pm_classifier_config classifier; /* of PM_KIND_IMAGE_CLASSIFIER; likewise */
     pm_gaussian_config process;
     struct {
@@ -44,19 +46,21 @@ typedef struct pm_recipe {
     } sampling;
 } pm_recipe;
 
-/* Reads a recipe by name or file and checks every value; an unknown key is an error that names the nearest known one. Fails with
- * PM_BAD_USAGE when there is no recipe of this name, PM_IO when the file cannot be read, PM_BAD_FILE when it is wrong. */
+/* Reads a recipe by name or file and checks every value; an unknown key is an error that names the nearest
+ * known one. Fails with PM_BAD_USAGE when there is no recipe of this name, PM_IO when the file cannot be
+ * read, PM_BAD_FILE when it is wrong. */
 pm_status pm_recipe_load(const char *name_or_path, pm_recipe *out, pm_error *error);
 
 /* The same from JSON text; `where` (a file name) goes into messages. Fails with PM_BAD_FILE. */
 pm_status pm_recipe_parse(const char *json, const char *where, pm_recipe *out, pm_error *error);
 
-/* "training.batch=64", as `--set` takes it: the value is JSON or, failing that, a string; a list needs no brackets. Fails with
- * PM_BAD_USAGE, and then the recipe is as it was. Rules that tie two keys together are checked by pm_recipe_fit. */
+/* "training.batch=64", as `--set` takes it: the value is JSON or, failing that, a string; a list needs no
+ * brackets. Fails with PM_BAD_USAGE, and then the recipe is as it was. Rules that tie two keys together are
+ * checked by pm_recipe_fit. */
 pm_status pm_recipe_set(pm_recipe *recipe, const char *assignment, pm_error *error);
 
-/* The whole recipe as JSON text, which the caller frees; NULL when memory ran out or a text is not UTF-8. Parsing it gives the same
- * recipe. */
+/* The whole recipe as JSON text, which the caller frees; NULL when memory ran out or a text is not UTF-8.
+ * Parsing it gives the same recipe. */
 char *pm_recipe_json(const pm_recipe *recipe);
 
 /* Names of the built-in recipes, ended by NULL. */
@@ -65,9 +69,10 @@ const char *const *pm_recipe_names(void);
 /* Calls `line` once for each key: its meaning, what it takes, and its default. */
 void pm_recipe_describe(void (*line)(void *user, const char *text), void *user);
 
-/* Fills sizes and classes from the data (PM_BAD_FILE when the recipe already says otherwise) and copies them into the network.
- * Data of one class makes an unconditional model, and data.classes 0. Names that do not fit are cut. */
-pm_status pm_recipe_fit(pm_recipe *recipe, uint32_t height, uint32_t width, uint32_t channels, uint32_t classes,
-                        const char *const *class_names, pm_error *error);
+/* Fills sizes and classes from the data (PM_BAD_FILE when the recipe already says otherwise) and copies them
+ * into the network. Data of one class makes an unconditional model, and data.classes 0. Names that do not fit
+ * are cut. */
+pm_status pm_recipe_fit(pm_recipe *recipe, uint32_t height, uint32_t width, uint32_t channels,
+                        uint32_t classes, const char *const *class_names, pm_error *error);
 
 #endif

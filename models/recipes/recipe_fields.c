@@ -111,8 +111,7 @@ const pm_recipe_field pm_recipe_fields[] = {
 
 const size_t pm_recipe_field_count = sizeof pm_recipe_fields / sizeof pm_recipe_fields[0];
 
-/* ---- Finding a field
- * ------------------------------------------------------------------------------------------ */
+/* ---- Finding a field ----------------------------------------------------------------------------------- */
 
 bool pm_field_applies(const pm_recipe_field *field, pm_model_kind kind)
 {
@@ -179,8 +178,7 @@ const char *pm_field_nearest(const char *path, pm_model_kind kind, char *buffer,
     return buffer;
 }
 
-/* ---- What a field takes
- * --------------------------------------------------------------------------------------- */
+/* ---- What a field takes -------------------------------------------------------------------------------- */
 
 static void append(char *buffer, size_t size, const char *text)
 {
@@ -249,8 +247,7 @@ void pm_recipe_describe(void (*line)(void *user, const char *text), void *user)
     }
 }
 
-/* ---- From JSON
- * ------------------------------------------------------------------------------------------------ */
+/* ---- From JSON ----------------------------------------------------------------------------------------- */
 
 /* Control characters are refused: texts of a model file are shown on terminals. (UTF-8 was checked by the
  * parser.) */
@@ -364,8 +361,7 @@ bool pm_field_decode(const pm_recipe_field *field, const json_t *value, pm_recip
     return false;
 }
 
-/* ---- To JSON
- * -------------------------------------------------------------------------------------------------- */
+/* ---- To JSON ------------------------------------------------------------------------------------------- */
 
 /* The shortest decimal that reads as the same float, so that 0.1f is written as 0.1. */
 static json_t *encode_float(float value)

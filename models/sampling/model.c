@@ -19,11 +19,15 @@ static pm_status read_header(pm_model *model, const char *path, pm_error *error)
     const char *recipe = metadata(model->file, PM_META_RECIPE), *step = metadata(model->file, PM_META_STEP);
     const char *format = metadata(model->file, PM_META_FORMAT);
     if (!recipe || !step || !format) {
-        return pm_fail(error, PM_BAD_FILE, "%s: a safetensors file, but not one that pumice wrote (no %s in its metadata)",
-                       path, !recipe ? PM_META_RECIPE : !step ? PM_META_STEP : PM_META_FORMAT);
+        return pm_fail(error, PM_BAD_FILE,
+                       "%s: a safetensors file, but not one that pumice wrote (no %s in its metadata)", path,
+                       !recipe ? PM_META_RECIPE
+                       : !step ? PM_META_STEP
+                               : PM_META_FORMAT);
     }
     if (strcmp(format, PM_FORMAT_VERSION) != 0) {
-        return pm_fail(error, PM_BAD_FILE, "%s: format %s, this build reads %s", path, format, PM_FORMAT_VERSION);
+        return pm_fail(error, PM_BAD_FILE, "%s: format %s, this build reads %s", path, format,
+                       PM_FORMAT_VERSION);
     }
     char *end;
     errno = 0;
@@ -32,7 +36,8 @@ static pm_status read_header(pm_model *model, const char *path, pm_error *error)
         return pm_fail(error, PM_BAD_FILE, "%s: %s is no number: %.40s", path, PM_META_STEP, step);
     }
     pm_status status = pm_recipe_parse(recipe, path, &model->recipe, error);
-    if (status != PM_OK) return PM_BAD_FILE == status ? status : pm_fail_prefix(error, PM_BAD_FILE, "in the file's recipe");
+    if (status != PM_OK)
+        return PM_BAD_FILE == status ? status : pm_fail_prefix(error, PM_BAD_FILE, "in the file's recipe");
     model->config = pm_recipe_json(&model->recipe);
     return model->config ? PM_OK : pm_fail(error, PM_NO_MEMORY, "%s: out of host memory", path);
 }
@@ -87,8 +92,8 @@ pm_model_info pm_model_info_of(const pm_model *model)
     };
 }
 
-pm_status pm_model_tensor(const pm_safetensors *file, const char *prefix, const char *path, pm_shape shape, float *out,
-                          pm_error *error)
+pm_status pm_model_tensor(const pm_safetensors *file, const char *prefix, const char *path, pm_shape shape,
+                          float *out, pm_error *error)
 {
     char name[256];
     (void)snprintf(name, sizeof name, "%s%s", prefix, path);
@@ -96,7 +101,9 @@ pm_status pm_model_tensor(const pm_safetensors *file, const char *prefix, const 
     if (!tensor) return pm_fail(error, PM_BAD_FILE, "tensor %s is missing", name);
     bool fits = tensor->element == PM_ELEMENT_F32 && tensor->rank == shape.rank;
     for (uint32_t i = 0; fits && i < shape.rank; i++) fits = tensor->shape[i] == shape.dim[i];
-    if (!fits) return pm_fail(error, PM_BAD_FILE, "tensor %s does not have the shape or type that its recipe says", name);
+    if (!fits)
+        return pm_fail(error, PM_BAD_FILE, "tensor %s does not have the shape or type that its recipe says",
+                       name);
     memcpy(out, tensor->data, tensor->bytes);
     return PM_OK;
 }

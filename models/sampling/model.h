@@ -6,7 +6,8 @@
 #include "pumice_models.h"
 #include "recipes/recipe.h"
 
-/* Names inside a file: a parameter's path alone for the weights, and with these before it for the rest of a checkpoint. */
+/* Names inside a file: a parameter's path alone for the weights, and with these before it for the rest of a
+ * checkpoint. */
 #define PM_PREFIX_AVERAGE "ema."
 #define PM_PREFIX_FIRST_MOMENT "adam.m."
 #define PM_PREFIX_SECOND_MOMENT "adam.v."
@@ -25,11 +26,13 @@ struct pm_model {
     const char *class_names[64];
 };
 
-/* Copies the tensor called prefix + path, which must be f32 of `count` elements, to `out`. PM_BAD_FILE names what is missing. */
-pm_status pm_model_tensor(const pm_safetensors *file, const char *prefix, const char *path, pm_shape shape, float *out,
-                          pm_error *error);
+/* Copies the tensor called prefix + path, which must be f32 of `count` elements, to `out`. PM_BAD_FILE names
+ * what is missing. */
+pm_status pm_model_tensor(const pm_safetensors *file, const char *prefix, const char *path, pm_shape shape,
+                          float *out, pm_error *error);
 
-/* Writes every parameter of the graph from the model: the average where the file has one, else the weights. */
+/* Writes every parameter of the graph from the model: the average where the file has one, else the
+ * weights. */
 pm_status pm_model_load_into(const pm_model *model, pm_plan *plan, const pm_graph *graph, pm_error *error);
 
 #endif

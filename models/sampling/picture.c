@@ -2,8 +2,9 @@
 #include "files/png.h"
 #include "pumice_models.h"
 
-pm_status pm_write_png(const char *path, const uint8_t *pixels, uint32_t count, uint32_t columns, uint32_t height,
-                       uint32_t width, uint32_t channels, const char *parameters, pm_error *error)
+pm_status pm_write_png(const char *path, const uint8_t *pixels, uint32_t count, uint32_t columns,
+                       uint32_t height, uint32_t width, uint32_t channels, const char *parameters,
+                       pm_error *error)
 {
     pm_image image = {0};
     pm_grid grid = {.columns = columns, .padding = count > 1 ? 2 : 0};

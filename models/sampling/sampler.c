@@ -1,4 +1,5 @@
-/* Sampling pictures: one plan holds one reverse step for a batch; a trajectory is that plan replayed, all on the device. */
+/* Sampling pictures: one plan holds one reverse step for a batch; a trajectory is that plan replayed, all on
+ * the device. */
 #include "base/philox.h"
 #include "base/status.h"
 #include "sampling/model.h"
@@ -17,15 +18,15 @@ typedef struct sampling {
     const pm_recipe *recipe;
     pm_sample_options options; /* with every default filled in */
     pm_sampler sampler;
-    bool doubled;              /* conditional and unconditional rows in one batch */
-    bool random;               /* the steps use noise */
-    uint32_t pixels;           /* elements of one picture */
-    float *table;              /* [steps][PM_STEP_COLUMNS] */
-    uint32_t *timesteps;       /* [steps] */
+    bool doubled;        /* conditional and unconditional rows in one batch */
+    bool random;         /* the steps use noise */
+    uint32_t pixels;     /* elements of one picture */
+    float *table;        /* [steps][PM_STEP_COLUMNS] */
+    uint32_t *timesteps; /* [steps] */
     pm_graph *graph;
     pm_plan *plan;
     pm_tensor x, labels, counter, weight, x0;
-    float *host;               /* [batch] pictures */
+    float *host; /* [batch] pictures */
     uint8_t *preview;
 } sampling;
 
@@ -34,7 +35,7 @@ pm_sample_options pm_sample_defaults(void)
     return (pm_sample_options){.count = 1, .eta = -1.0f, .guidance = NAN};
 }
 
-/* ---- Options ----------------------------------------------------------------------------------------------- */
+/* ---- Options ------------------------------------------------------------------------------------------- */
 
 static pm_status fill_options(sampling *s, const pm_sample_options *given, pm_error *error)
 {
@@ -56,7 +57,8 @@ static pm_status fill_options(sampling *s, const pm_sample_options *given, pm_er
         return pm_fail(error, PM_BAD_USAGE, "guidance and eta must be finite numbers");
     }
     if (!recipe->unet.classes && o->guidance != 1.0f) {
-        return pm_fail(error, PM_BAD_USAGE, "%s was trained without classes: guidance must be 1", recipe->name);
+        return pm_fail(error, PM_BAD_USAGE, "%s was trained without classes: guidance must be 1",
+                       recipe->name);
     }
     return pm_sampler_from_names(o->sampler, o->spacing, o->steps, (double)o->eta, &s->sampler, error);
 }
@@ -77,7 +79,7 @@ static pm_status compute_tables(sampling *s, pm_error *error)
     return status;
 }
 
-/* ---- One reverse step as a graph --------------------------------------------------------------------------- */
+/* ---- One reverse step as a graph ----------------------------------------------------------------------- */
 
 static pm_status build(sampling *s, pm_error *error)
 {
@@ -89,7 +91,8 @@ static pm_status build(sampling *s, pm_error *error)
     s->x = pm_state(graph, "sample.x", PM_DTYPE_F32, PM_SHAPE(batch, net->height, net->width, net->channels));
     s->labels = pm_state(graph, "sample.labels", PM_DTYPE_U32, PM_SHAPE(batch));
     s->counter = pm_counter(graph);
-    pm_tensor table = pm_constant(graph, "sample.table", PM_DTYPE_F32, PM_SHAPE(steps, PM_STEP_COLUMNS), s->table);
+    pm_tensor table =
+        pm_constant(graph, "sample.table", PM_DTYPE_F32, PM_SHAPE(steps, PM_STEP_COLUMNS), s->table);
     pm_tensor timesteps = pm_constant(graph, "sample.timesteps", PM_DTYPE_U32, PM_SHAPE(steps), s->timesteps);
     pm_tensor t = pm_at_step(graph, timesteps, s->counter, rows);
     pm_tensor x = s->doubled ? pm_repeat_batch(graph, s->x) : s->x;
@@ -109,14 +112,15 @@ static pm_status build(sampling *s, pm_error *error)
     return pm_graph_status(graph, error);
 }
 
-/* ---- Running ----------------------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------------------------- */
 
 static uint32_t label_of(const sampling *s, uint32_t index)
 {
     uint32_t classes = s->recipe->unet.classes;
     if (classes == 0) return 0;
     if (s->options.guidance == 0.0f) return classes; /* unconditional: one pass with the null class */
-    uint32_t label = s->options.labels ? s->options.labels[index < s->options.count ? index : 0] : index % classes;
+    uint32_t label =
+        s->options.labels ? s->options.labels[index < s->options.count ? index : 0] : index % classes;
     return label < classes ? label : classes;
 }
 
@@ -185,10 +189,12 @@ static pm_status run_batch(sampling *s, uint32_t done, uint8_t *pixels, bool *st
             status = read_pictures(s, s->x0, count, s->preview, error);
             if (status == PM_OK) o->preview(o->user, step + 1, done, count, s->preview);
         }
-        if (o->progress) *stopped = !o->progress(o->user, done / o->batch * o->steps + step + 1, batches * o->steps);
+        if (o->progress)
+            *stopped = !o->progress(o->user, done / o->batch * o->steps + step + 1, batches * o->steps);
     }
     if (status != PM_OK) return status;
-    /* A trajectory that was cut short gives its estimate of the finished pictures, which is what a viewer expects. */
+    /* A trajectory that was cut short gives its estimate of the finished pictures, which is what a viewer
+     * expects. */
     return read_pictures(s, *stopped ? s->x0 : s->x, count, pixels + (size_t)done * s->pixels, error);
 }
 
@@ -207,7 +213,8 @@ static pm_status run(sampling *s, pm_device *device, uint8_t *pixels, uint32_t *
     if (status == PM_OK && (!s->host || !s->preview)) {
         status = pm_fail(error, PM_NO_MEMORY, "sampling: out of host memory");
     }
-    for (uint32_t done = 0; status == PM_OK && done < s->options.count && !stopped; done += s->options.batch) {
+    for (uint32_t done = 0; status == PM_OK && done < s->options.count && !stopped;
+         done += s->options.batch) {
         status = run_batch(s, done, pixels, &stopped, error);
         if (status == PM_OK) {
             *made = done + s->options.batch < s->options.count ? done + s->options.batch : s->options.count;
@@ -216,8 +223,8 @@ static pm_status run(sampling *s, pm_device *device, uint8_t *pixels, uint32_t *
     return status;
 }
 
-pm_status pm_model_sample(pm_device *device, const pm_model *model, const pm_sample_options *options, uint8_t *pixels,
-                          uint32_t *made, pm_error *error)
+pm_status pm_model_sample(pm_device *device, const pm_model *model, const pm_sample_options *options,
+                          uint8_t *pixels, uint32_t *made, pm_error *error)
 {
     uint32_t counted = 0;
     sampling s = {.model = model, .recipe = &model->recipe};

@@ -22,9 +22,10 @@ struct pm_trainer {
     uint64_t step;
 };
 
-/* ---- The graph of a step ----------------------------------------------------------------------------------- */
+/* ---- The graph of a step ------------------------------------------------------------------------------- */
 
-/* lr(step): a linear rise over the warm-up, then the recipe's decay to zero at the last step; computed in double. */
+/* lr(step): a linear rise over the warm-up, then the recipe's decay to zero at the last step; computed in
+ * double. */
 static float *learning_rates(const pm_recipe *recipe, uint32_t *count)
 {
     uint32_t warmup = recipe->training.warmup, steps = recipe->training.steps;
@@ -46,13 +47,15 @@ static float *learning_rates(const pm_recipe *recipe, uint32_t *count)
     return rates;
 }
 
-/* The Gaussian process: noise x0 to a random timestep, predict the target, mean squared error (2006.11239 eq. 14). */
+/* The Gaussian process: noise x0 to a random timestep, predict the target, mean squared error (2006.11239 eq.
+ * 14). */
 static pm_tensor diffusion_loss(pm_trainer *t, pm_tensor x0, pm_tensor label, pm_error *error)
 {
     pm_graph *graph = t->graph;
     const pm_recipe *recipe = &t->recipe;
     uint32_t batch = recipe->training.batch, timesteps = recipe->process.timesteps;
-    float *corrupt = malloc(timesteps * 2 * sizeof *corrupt), *target = malloc(timesteps * 2 * sizeof *target);
+    float *corrupt = malloc(timesteps * 2 * sizeof *corrupt),
+          *target = malloc(timesteps * 2 * sizeof *target);
     pm_gaussian *process = NULL;
     pm_tensor loss = PM_NONE;
     pm_status status = corrupt && target ? pm_gaussian_create(&recipe->process, &process, error)
@@ -68,8 +71,8 @@ static pm_tensor diffusion_loss(pm_trainer *t, pm_tensor x0, pm_tensor label, pm
         pm_tensor wanted = pm_corrupt(graph, x0, noise, timestep,
                                       pm_constant(graph, "process.target", PM_DTYPE_F32, table, target));
         if (recipe->unet.classes && recipe->training.label_dropout > 0.0f) {
-            label = pm_drop_labels(graph, label, recipe->training.label_dropout, recipe->unet.classes, t->counter,
-                                   STREAM_LABEL_DROPOUT);
+            label = pm_drop_labels(graph, label, recipe->training.label_dropout, recipe->unet.classes,
+                                   t->counter, STREAM_LABEL_DROPOUT);
         }
         pm_tensor prediction = pm_unet(graph, &recipe->unet, x, timestep, label, t->counter);
         loss = pm_mse(graph, prediction, wanted, PM_NONE);
@@ -91,7 +94,8 @@ static pm_status build(pm_trainer *t, const pm_dataset *data, pm_error *error)
                          PM_SHAPE(data->count, data->height, data->width, data->channels));
     t->labels = pm_state(graph, "data.labels", PM_DTYPE_U32, PM_SHAPE(data->count));
     t->counter = pm_counter(graph);
-    x0 = pm_batch_images(graph, t->pixels, t->labels, t->counter, recipe->training.batch, recipe->data.mirror, &label);
+    x0 = pm_batch_images(graph, t->pixels, t->labels, t->counter, recipe->training.batch, recipe->data.mirror,
+                         &label);
     if (recipe->kind == PM_KIND_IMAGE_DIFFUSION) {
         t->loss = diffusion_loss(t, x0, label, error);
     } else {
@@ -118,7 +122,7 @@ static pm_status build(pm_trainer *t, const pm_dataset *data, pm_error *error)
     return pm_graph_status(graph, error);
 }
 
-/* ---- Life -------------------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------------- */
 
 static pm_status write_counter(pm_trainer *t, uint64_t step, pm_error *error)
 {
@@ -128,8 +132,8 @@ static pm_status write_counter(pm_trainer *t, uint64_t step, pm_error *error)
     return pm_plan_write(t->plan, t->counter, counter, sizeof counter, error);
 }
 
-static pm_status prepare(pm_trainer *t, pm_device *device, const pm_dataset *data, const pm_plan_options *options,
-                         pm_error *error)
+static pm_status prepare(pm_trainer *t, pm_device *device, const pm_dataset *data,
+                         const pm_plan_options *options, pm_error *error)
 {
     pm_plan_options plan_options = options ? *options : (pm_plan_options){0};
     plan_options.seed = t->recipe.training.seed;
@@ -139,7 +143,8 @@ static pm_status prepare(pm_trainer *t, pm_device *device, const pm_dataset *dat
         size_t bytes = (size_t)data->count * data->height * data->width * data->channels;
         status = pm_plan_write(t->plan, t->pixels, data->pixels, bytes, error);
     }
-    if (status == PM_OK) status = pm_plan_write(t->plan, t->labels, data->labels, (size_t)data->count * 4, error);
+    if (status == PM_OK)
+        status = pm_plan_write(t->plan, t->labels, data->labels, (size_t)data->count * 4, error);
     if (status == PM_OK) status = write_counter(t, 0, error);
     return status;
 }
@@ -197,9 +202,10 @@ pm_plan *pm_trainer_plan(pm_trainer *trainer)
     return trainer->plan;
 }
 
-/* ---- Checkpoints ------------------------------------------------------------------------------------------- */
+/* ---- Checkpoints --------------------------------------------------------------------------------------- */
 
-/* The flat tensors that make up the state of training, and the prefix under which each parameter's part is stored. */
+/* The flat tensors that make up the state of training, and the prefix under which each parameter's part is
+ * stored. */
 typedef struct flat_state {
     pm_tensor tensor;
     const char *prefix;
@@ -231,7 +237,8 @@ static void free_contents(contents *c)
 }
 
 /* Reads a flat state from the device and lists each parameter's part of it as prefix + path. */
-static pm_status add_flat(pm_trainer *t, contents *c, uint32_t slot, pm_tensor flat, const char *prefix, pm_error *error)
+static pm_status add_flat(pm_trainer *t, contents *c, uint32_t slot, pm_tensor flat, const char *prefix,
+                          pm_error *error)
 {
     size_t bytes = (size_t)t->graph->arena_elements * 4;
     c->arenas[slot] = malloc(bytes);
@@ -252,7 +259,8 @@ static pm_status add_flat(pm_trainer *t, contents *c, uint32_t slot, pm_tensor f
     return status;
 }
 
-static pm_status write_states(pm_trainer *t, const flat_state *states, uint32_t count, const char *path, pm_error *error)
+static pm_status write_states(pm_trainer *t, const flat_state *states, uint32_t count, const char *path,
+                              pm_error *error)
 {
     contents c = {0};
     char step[32];
@@ -290,16 +298,18 @@ pm_status pm_trainer_export(pm_trainer *trainer, const char *path, pm_error *err
     return write_states(trainer, &state, 1, path, error);
 }
 
-/* ---- Resuming ---------------------------------------------------------------------------------------------- */
+/* ---- Resuming ------------------------------------------------------------------------------------------ */
 
-static pm_status read_flat(pm_trainer *t, const pm_safetensors *file, const flat_state *state, pm_error *error)
+static pm_status read_flat(pm_trainer *t, const pm_safetensors *file, const flat_state *state,
+                           pm_error *error)
 {
     float *values = calloc(t->graph->arena_elements, sizeof *values);
     if (!values) return pm_fail(error, PM_NO_MEMORY, "checkpoint: out of host memory");
     pm_status status = PM_OK;
     for (uint32_t i = 0; status == PM_OK && i < t->graph->n_params; i++) {
         const pm_tensor_info *info = pm_info(t->graph, pm_param_at(t->graph, i));
-        status = pm_model_tensor(file, state->prefix, info->path, info->shape, values + info->offset / 4, error);
+        status =
+            pm_model_tensor(file, state->prefix, info->path, info->shape, values + info->offset / 4, error);
     }
     if (status == PM_OK) {
         status = pm_plan_write(t->plan, state->tensor, values, (size_t)t->graph->arena_elements * 4, error);
@@ -317,8 +327,9 @@ static pm_status check_same_run(const pm_trainer *t, const pm_model *saved, cons
                        b->training.batch, a->training.batch);
     }
     if (a->training.seed != b->training.seed) {
-        return pm_fail(error, PM_BAD_FILE, "%s was trained with seed %" PRIu64 ", not %" PRIu64 ": resume with the same",
-                       path, b->training.seed, a->training.seed);
+        return pm_fail(error, PM_BAD_FILE,
+                       "%s was trained with seed %" PRIu64 ", not %" PRIu64 ": resume with the same", path,
+                       b->training.seed, a->training.seed);
     }
     return PM_OK;
 }

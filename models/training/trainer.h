@@ -1,5 +1,5 @@
-/* Training: the whole step (batch, corrupt, network, loss, gradients, clip, AdamW, EMA) as one plan, its checkpoints, and the data
- * set on the device. */
+/* Training: the whole step (batch, corrupt, network, loss, gradients, clip, AdamW, EMA) as one plan, its
+ * checkpoints, and the data set on the device. */
 #ifndef PM_TRAINING_TRAINER_H
 #define PM_TRAINING_TRAINER_H
 
@@ -8,8 +8,9 @@
 
 typedef struct pm_trainer pm_trainer;
 
-/* Copies the training part of the data set to the device and plans the step. `recipe` must have been fitted to the data
- * (pm_recipe_fit). Parameters start from recipe->training.seed. The device must outlive the trainer. */
+/* Copies the training part of the data set to the device and plans the step. `recipe` must have been fitted
+ * to the data (pm_recipe_fit). Parameters start from recipe->training.seed. The device must outlive the
+ * trainer. */
 pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm_dataset *data,
                             const pm_plan_options *options, pm_trainer **out, pm_error *error);
 void pm_trainer_destroy(pm_trainer *trainer);
@@ -21,11 +22,12 @@ pm_status pm_trainer_run(pm_trainer *trainer, uint32_t steps, pm_error *error);
 uint64_t pm_trainer_step(const pm_trainer *trainer);
 pm_status pm_trainer_loss(pm_trainer *trainer, float *loss, float *grad_norm, pm_error *error);
 
-/* Writes a checkpoint: weights, their average, both moments, step, seed and recipe, as safetensors, beside the target and
- * then renamed. A run that is resumed from it continues bit for bit. */
+/* Writes a checkpoint: weights, their average, both moments, step, seed and recipe, as safetensors, beside
+ * the target and then renamed. A run that is resumed from it continues bit for bit. */
 pm_status pm_trainer_save(pm_trainer *trainer, const char *path, pm_error *error);
 
-/* Takes over the state of a checkpoint of the same network, seed and batch; PM_BAD_FILE when something does not fit. */
+/* Takes over the state of a checkpoint of the same network, seed and batch; PM_BAD_FILE when something does
+ * not fit. */
 pm_status pm_trainer_resume(pm_trainer *trainer, const char *path, pm_error *error);
 
 /* Writes only what sampling needs (the average where there is one, else the weights) and the recipe. */

@@ -1,4 +1,5 @@
-/* Checked arithmetic for every size that comes from outside: each returns false on overflow and leaves *out alone. */
+/* Checked arithmetic for every size that comes from outside: each returns false on overflow and leaves *out
+ * alone. */
 #ifndef PM_BASE_CHECKED_H
 #define PM_BASE_CHECKED_H
 

@@ -51,7 +51,7 @@ float pmf_flush(float x)
     return fabsf(x) < TINY ? 0.0f : x;
 }
 
-/* ---- Division and roots ---------------------------------------------------------------------- */
+/* ---- Division and roots -------------------------------------------------------------------------------- */
 
 /* 1/x to 1.2e-4: subtracting the bits negates the exponent, and leaves x y within 0.707 .. 0.729; the linear
  * factor is the minimax one for that range. */
@@ -81,8 +81,8 @@ float pmf_div(float a, float b)
     return pmf_flush(quotient(pmf_flush(a), b));
 }
 
-/* 1/sqrt(x) to 6.6e-4: halving the bits halves the exponent; then one Newton step with minimax coefficients.
- */
+/* 1/sqrt(x) to 6.6e-4: halving the bits halves the exponent; then one Newton step with minimax
+ * coefficients. */
 static float rsqrt_guess(float x)
 {
     float y = from_bits(0x5f200000u - (bits_of(x) >> 1));
@@ -106,7 +106,7 @@ float pmf_sqrt(float x)
     return x < TINY ? 0.0f : s;
 }
 
-/* ---- Exponential and logarithm --------------------------------------------------------------- */
+/* ---- Exponential and logarithm ------------------------------------------------------------------------- */
 
 /* e^x for |x| <= 88: x = n ln 2 + r, e^x = 2^n e^r. The high part of ln 2 has 9 bits, so that n times it is
  * exact. */
@@ -157,7 +157,7 @@ float pmf_pow(float x, float y)
     return pmf_exp(y * pmf_log(x));
 }
 
-/* ---- Activations ----------------------------------------------------------------------------- */
+/* ---- Activations --------------------------------------------------------------------------------------- */
 
 /* x + x^3 p(x^2) up to 0.55, beyond it 1 - 2 / (1 + e^2x), which loses nothing there. */
 float pmf_tanh(float x)
@@ -229,7 +229,7 @@ float pmf_gelu_grad(float x)
     return s + x * (1.59576912f + 0.214064449f * z) * slope;
 }
 
-/* ---- Angles in turns ------------------------------------------------------------------------- */
+/* ---- Angles in turns ----------------------------------------------------------------------------------- */
 
 /* sin(2 pi (f + k/4)) for |f| <= 1/8, k >= 0. */
 static float sin_of_quarter(float f, int32_t k)

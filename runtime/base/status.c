@@ -7,14 +7,22 @@
 const char *pm_status_name(pm_status status)
 {
     switch (status) {
-    case PM_OK: return "ok";
-    case PM_FAILED: return "check failed";
-    case PM_BAD_USAGE: return "bad usage";
-    case PM_BAD_FILE: return "bad file";
-    case PM_NO_DEVICE: return "no device";
-    case PM_DEVICE_LOST: return "device lost";
-    case PM_NO_MEMORY: return "out of memory";
-    case PM_IO: return "input/output error";
+    case PM_OK:
+        return "ok";
+    case PM_FAILED:
+        return "check failed";
+    case PM_BAD_USAGE:
+        return "bad usage";
+    case PM_BAD_FILE:
+        return "bad file";
+    case PM_NO_DEVICE:
+        return "no device";
+    case PM_DEVICE_LOST:
+        return "device lost";
+    case PM_NO_MEMORY:
+        return "out of memory";
+    case PM_IO:
+        return "input/output error";
     }
     return "unknown status";
 }

@@ -10,14 +10,15 @@
 
 #define MAX_DEVICES 32
 
-/* ---- Instance ---------------------------------------------------------------------------------------------- */
+/* ---- Instance ------------------------------------------------------------------------------------------ */
 
 static pm_status create_instance(VkInstance *out, pm_error *error)
 {
     if (volkInitialize() != VK_SUCCESS) {
-        return pm_fail(error, PM_NO_DEVICE,
-                       "no Vulkan loader (libvulkan.so.1): install it with a driver, e.g. the packages libvulkan1 and "
-                       "mesa-vulkan-drivers");
+        return pm_fail(
+            error, PM_NO_DEVICE,
+            "no Vulkan loader (libvulkan.so.1): install it with a driver, e.g. the packages libvulkan1 and "
+            "mesa-vulkan-drivers");
     }
     if (volkGetInstanceVersion() < VK_API_VERSION_1_2) {
         return pm_fail(error, PM_NO_DEVICE, "the Vulkan loader is older than 1.2: update it");
@@ -48,7 +49,8 @@ static pm_status create_instance(VkInstance *out, pm_error *error)
     VkResult result = vkCreateInstance(&info, NULL, out);
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER) {
         return pm_fail(error, PM_NO_DEVICE,
-                       "the Vulkan loader found no driver: install one (mesa-vulkan-drivers has AMD, Intel and a CPU driver)");
+                       "the Vulkan loader found no driver: install one (mesa-vulkan-drivers has AMD, Intel "
+                       "and a CPU driver)");
     }
     if (result != VK_SUCCESS) {
         return pm_fail(error, PM_NO_DEVICE, "Vulkan could not be started (VkResult %d)", (int)result);
@@ -62,19 +64,21 @@ static pm_status enumerate(VkInstance instance, VkPhysicalDevice *devices, uint3
     *count = MAX_DEVICES;
     VkResult result = vkEnumeratePhysicalDevices(instance, count, devices);
     if (result != VK_SUCCESS && result != VK_INCOMPLETE) {
-        return pm_fail(error, PM_NO_DEVICE,
-                       "a Vulkan driver failed to enumerate its devices (VkResult %d); point VK_ICD_FILENAMES at the "
-                       "driver that you want, e.g. /usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
-                       (int)result);
+        return pm_fail(
+            error, PM_NO_DEVICE,
+            "a Vulkan driver failed to enumerate its devices (VkResult %d); point VK_ICD_FILENAMES at the "
+            "driver that you want, e.g. /usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
+            (int)result);
     }
     if (*count == 0) {
-        return pm_fail(error, PM_NO_DEVICE,
-                       "no Vulkan device: install a driver (mesa-vulkan-drivers has AMD, Intel and a CPU driver)");
+        return pm_fail(
+            error, PM_NO_DEVICE,
+            "no Vulkan device: install a driver (mesa-vulkan-drivers has AMD, Intel and a CPU driver)");
     }
     return PM_OK;
 }
 
-/* ---- Facts ------------------------------------------------------------------------------------------------- */
+/* ---- Facts --------------------------------------------------------------------------------------------- */
 
 static uint32_t compute_family(VkPhysicalDevice physical)
 {
@@ -93,11 +97,16 @@ static uint32_t compute_family(VkPhysicalDevice physical)
 static pm_device_type type_of(VkPhysicalDeviceType type)
 {
     switch (type) {
-    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return PM_DEVICE_INTEGRATED;
-    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return PM_DEVICE_DISCRETE;
-    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return PM_DEVICE_VIRTUAL;
-    case VK_PHYSICAL_DEVICE_TYPE_CPU: return PM_DEVICE_CPU;
-    default: return PM_DEVICE_OTHER;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+        return PM_DEVICE_INTEGRATED;
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+        return PM_DEVICE_DISCRETE;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+        return PM_DEVICE_VIRTUAL;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU:
+        return PM_DEVICE_CPU;
+    default:
+        return PM_DEVICE_OTHER;
     }
 }
 
@@ -116,13 +125,16 @@ static void fill_memory_facts(VkPhysicalDevice physical, pm_device_facts *facts)
     vkGetPhysicalDeviceMemoryProperties(physical, &memory);
     for (uint32_t i = 0; i < memory.memoryHeapCount; i++) {
         bool local = memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT;
-        if (local && memory.memoryHeaps[i].size > facts->memory_bytes) facts->memory_bytes = memory.memoryHeaps[i].size;
+        if (local && memory.memoryHeaps[i].size > facts->memory_bytes)
+            facts->memory_bytes = memory.memoryHeaps[i].size;
     }
-    const VkMemoryPropertyFlags both = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
+    const VkMemoryPropertyFlags both =
+        VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
     for (uint32_t i = 0; i < memory.memoryTypeCount; i++) {
         const VkMemoryType *type = &memory.memoryTypes[i];
         /* A small mapped window (256 MiB of a discrete GPU) does not count: tensors would not fit. */
-        if ((type->propertyFlags & both) == both && memory.memoryHeaps[type->heapIndex].size >= facts->memory_bytes) {
+        if ((type->propertyFlags & both) == both &&
+            memory.memoryHeaps[type->heapIndex].size >= facts->memory_bytes) {
             facts->unified_memory = true;
         }
     }
@@ -130,9 +142,10 @@ static void fill_memory_facts(VkPhysicalDevice physical, pm_device_facts *facts)
 
 static void fill_facts(VkPhysicalDevice physical, uint32_t index, pm_device_facts *facts)
 {
-    VkPhysicalDeviceVulkan12Properties v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
-    VkPhysicalDeviceVulkan11Properties v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES,
-                                              .pNext = &v12};
+    VkPhysicalDeviceVulkan12Properties v12 = {.sType =
+                                                  VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
+    VkPhysicalDeviceVulkan11Properties v11 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES, .pNext = &v12};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
     memset(facts, 0, sizeof *facts);
     VkPhysicalDeviceProperties basic;
@@ -159,7 +172,8 @@ static void fill_facts(VkPhysicalDevice physical, uint32_t index, pm_device_fact
     facts->max_invocations = limits->maxComputeWorkGroupInvocations;
     memcpy(facts->max_groups, limits->maxComputeWorkGroupCount, sizeof facts->max_groups);
     VkDeviceSize alignment = 256;
-    if (limits->minStorageBufferOffsetAlignment > alignment) alignment = limits->minStorageBufferOffsetAlignment;
+    if (limits->minStorageBufferOffsetAlignment > alignment)
+        alignment = limits->minStorageBufferOffsetAlignment;
     if (limits->minTexelBufferOffsetAlignment > alignment) alignment = limits->minTexelBufferOffsetAlignment;
     facts->buffer_alignment = (uint32_t)alignment;
     facts->subgroup_size = v11.subgroupSize;
@@ -176,13 +190,14 @@ pm_status pm_device_list(pm_device_facts *facts, uint32_t *count, pm_error *erro
     pm_status status = create_instance(&instance, error);
     if (status != PM_OK) return status;
     status = enumerate(instance, devices, &found, error);
-    for (uint32_t i = 0; status == PM_OK && i < found && i < *count; i++) fill_facts(devices[i], i, &facts[i]);
+    for (uint32_t i = 0; status == PM_OK && i < found && i < *count; i++)
+        fill_facts(devices[i], i, &facts[i]);
     if (status == PM_OK) *count = found;
     vkDestroyInstance(instance, NULL);
     return status;
 }
 
-/* ---- Choice ------------------------------------------------------------------------------------------------ */
+/* ---- Choice -------------------------------------------------------------------------------------------- */
 
 static bool contains_ignoring_case(const char *text, const char *part)
 {
@@ -220,16 +235,17 @@ static void describe_choice(pm_device *device, const char *select, const char *s
 {
     const pm_device_facts *facts = &device->facts;
     if (select) {
-        (void)snprintf(device->choice, sizeof device->choice, "device %u: %s (%s), as asked by %s=%.60s", facts->index,
-                       facts->name, pm_device_type_name(facts->type), source, select);
+        (void)snprintf(device->choice, sizeof device->choice, "device %u: %s (%s), as asked by %s=%.60s",
+                       facts->index, facts->name, pm_device_type_name(facts->type), source, select);
     } else {
-        (void)snprintf(device->choice, sizeof device->choice,
-                       "device %u: %s (%s), the first by the rule discrete > integrated > virtual > CPU of %u found",
-                       facts->index, facts->name, pm_device_type_name(facts->type), count);
+        (void)snprintf(
+            device->choice, sizeof device->choice,
+            "device %u: %s (%s), the first by the rule discrete > integrated > virtual > CPU of %u found",
+            facts->index, facts->name, pm_device_type_name(facts->type), count);
     }
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------------------- */
+/* ---- Opening ------------------------------------------------------------------------------------------- */
 
 static uint32_t find_memory_type(const pm_device *device, VkMemoryPropertyFlags wanted)
 {
@@ -242,7 +258,8 @@ static uint32_t find_memory_type(const pm_device *device, VkMemoryPropertyFlags 
 static void choose_memory_types(pm_device *device, bool no_mapped_memory)
 {
     const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-    const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    const VkMemoryPropertyFlags host =
+        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     vkGetPhysicalDeviceMemoryProperties(device->physical, &device->memory);
     uint32_t mapped = find_memory_type(device, local | host | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
     if (mapped == UINT32_MAX) mapped = find_memory_type(device, local | host);
@@ -273,8 +290,8 @@ static pm_status create_logical(pm_device *device, pm_error *error)
     };
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->device);
     if (result != VK_SUCCESS) {
-        return pm_fail(error, PM_NO_DEVICE, "%s: the driver refuses to open it (VkResult %d)", device->facts.name,
-                       (int)result);
+        return pm_fail(error, PM_NO_DEVICE, "%s: the driver refuses to open it (VkResult %d)",
+                       device->facts.name, (int)result);
     }
     volkLoadDeviceTable(&device->vk, device->device);
     device->vk.vkGetDeviceQueue(device->device, device->queue_family, 0, &device->queue);
@@ -304,7 +321,8 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     for (uint32_t i = 0; i < count; i++) fill_facts(physical[i], i, &facts[i]);
     int chosen = choose(facts, count, select);
     if (chosen < 0 && select) {
-        return pm_fail(error, PM_NO_DEVICE, "no usable device matches \"%s\": `pumice devices` lists what is here", select);
+        return pm_fail(error, PM_NO_DEVICE,
+                       "no usable device matches \"%s\": `pumice devices` lists what is here", select);
     }
     if (chosen < 0) return pm_fail(error, PM_NO_DEVICE, "no device here has Vulkan 1.2 and a compute queue");
     device->facts = facts[chosen];

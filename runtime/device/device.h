@@ -1,5 +1,5 @@
-/* A Vulkan device as the rest of the runtime sees it: facts, rules, memory, pipelines, one compute queue. All calls go
- * through the table `vk`, so that a test can put its own functions there. */
+/* A Vulkan device as the rest of the runtime sees it: facts, rules, memory, pipelines, one compute queue. All
+ * calls go through the table `vk`, so that a test can put its own functions there. */
 #ifndef PM_DEVICE_DEVICE_H
 #define PM_DEVICE_DEVICE_H
 
@@ -17,10 +17,10 @@ typedef struct pm_pipeline {
 /* What a pipeline is made from; two equal keys give one pipeline. */
 typedef struct pm_pipeline_key {
     const char *shader;
-    uint32_t variant;      /* PM_SHADER_* flags */
-    uint32_t n_bind;       /* bindings 0 .. n_bind-1 */
-    uint32_t texel_mask;   /* bit i: binding i is a uniform texel buffer, else a storage buffer */
-    uint32_t n_push;       /* 32-bit words of push constants */
+    uint32_t variant;    /* PM_SHADER_* flags */
+    uint32_t n_bind;     /* bindings 0 .. n_bind-1 */
+    uint32_t texel_mask; /* bit i: binding i is a uniform texel buffer, else a storage buffer */
+    uint32_t n_push;     /* 32-bit words of push constants */
     uint32_t n_spec, spec[12];
 } pm_pipeline_key;
 
@@ -47,7 +47,8 @@ struct pm_device {
     VkPhysicalDeviceMemoryProperties memory;
     uint32_t storage_type;  /* memory type of tensors */
     bool storage_mapped;    /* tensors are mapped, host-visible and coherent */
-    uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached where there is such */
+    uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached where there is
+                               such */
 
     VkPipelineCache cache;
     char cache_path[512]; /* "" : none */
@@ -72,8 +73,8 @@ void pm_block_destroy(pm_device *device, pm_block *block);
 pm_status pm_pipeline_get(pm_device *device, const pm_pipeline_key *key, pm_pipeline *out, pm_error *error);
 void pm_pipelines_destroy(pm_device *device);
 
-/* device/pipeline_cache.c: the driver's cache on disk, under our own checksum and key, since a damaged one can crash
- * a driver. Both are silent about failure: a cache is never needed. */
+/* device/pipeline_cache.c: the driver's cache on disk, under our own checksum and key, since a damaged one
+ * can crash a driver. Both are silent about failure: a cache is never needed. */
 void pm_pipeline_cache_load(pm_device *device);
 void pm_pipeline_cache_save(pm_device *device);
 

@@ -77,8 +77,8 @@ static VkResult create_pipeline(pm_device *device, const pm_pipeline_key *key, c
         result = device->vk.vkCreateShaderModule(device->device, &module, NULL, &info.stage.module);
     }
     if (result == VK_SUCCESS) {
-        result =
-            device->vk.vkCreateComputePipelines(device->device, device->cache, 1, &info, NULL, &out->pipeline);
+        result = device->vk.vkCreateComputePipelines(device->device, device->cache, 1, &info, NULL,
+                                                     &out->pipeline);
         device->vk.vkDestroyShaderModule(device->device, info.stage.module, NULL);
     }
     return result;
@@ -122,7 +122,8 @@ pm_status pm_pipeline_get(pm_device *device, const pm_pipeline_key *key, pm_pipe
 
 void pm_pipelines_destroy(pm_device *device)
 {
-    for (uint32_t i = 0; i < device->n_pipelines; i++) destroy_pipeline(device, &device->pipelines[i].pipeline);
+    for (uint32_t i = 0; i < device->n_pipelines; i++)
+        destroy_pipeline(device, &device->pipelines[i].pipeline);
     free(device->pipelines);
     device->pipelines = NULL;
     device->n_pipelines = 0;

@@ -1,5 +1,6 @@
-/* The driver's pipeline cache on disk. Drivers check such a blob less than they should (one flipped bit has crashed
- * one), so the file carries a key of device and driver and a checksum of its own, and anything that does not match is ignored. */
+/* The driver's pipeline cache on disk. Drivers check such a blob less than they should (one flipped bit has
+ * crashed one), so the file carries a key of device and driver and a checksum of its own, and anything that
+ * does not match is ignored. */
 #include "device/device.h"
 
 #include <errno.h>
@@ -115,7 +116,8 @@ void pm_pipeline_cache_save(pm_device *device)
     if (bytes == 0 || bytes > MAX_CACHE_BYTES) return;
     void *blob = malloc(bytes);
     if (!blob) return;
-    if (device->vk.vkGetPipelineCacheData(device->device, device->cache, &bytes, blob) == VK_SUCCESS && bytes > 0) {
+    if (device->vk.vkGetPipelineCacheData(device->device, device->cache, &bytes, blob) == VK_SUCCESS &&
+        bytes > 0) {
         write_blob(device, blob, bytes);
     }
     free(blob);

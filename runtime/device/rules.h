@@ -1,12 +1,12 @@
-/* Every rule that depends on the vendor or the kind of device, in one place: facts in, choices out. Kernels and operators see
- * only the choices. */
+/* Every rule that depends on the vendor or the kind of device, in one place: facts in, choices out. Kernels
+ * and operators see only the choices. */
 #ifndef PM_DEVICE_RULES_H
 #define PM_DEVICE_RULES_H
 
 #include "pumice.h"
 
 typedef struct pm_rules {
-    bool is_cpu;         /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
+    bool is_cpu; /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
     bool texel_inputs;   /* read inputs through uniform texel buffers */
     bool even_views;     /* keep the sizes of texel views and buffers in one class: see rules.c */
     uint32_t lanes;      /* workgroup size of element-wise kernels */

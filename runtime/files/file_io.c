@@ -56,8 +56,7 @@ static pm_status fail_errno(pm_error *error, const char *path, const char *doing
     return pm_fail_at(error, PM_IO, path, "%s: %s", doing, strerror(errno));
 }
 
-/* ---- Writing
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Writing ------------------------------------------------------------------------------------------- */
 
 struct pm_file_writer {
     char *target;    /* where the file goes, symbolic links followed */
@@ -214,8 +213,7 @@ pm_status pm_write_file(const char *path, const pm_bytes *chunks, size_t count, 
     return status;
 }
 
-/* ---- Reading
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Reading ------------------------------------------------------------------------------------------- */
 
 /* The size of an open file, if it is one that can be read as a whole. */
 static pm_status size_of(int fd, const char *path, size_t max_bytes, size_t *size, pm_error *error)

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* The printable characters of ASCII. One byte a row, from the top; the bit of value 16 is the leftmost pixel.
- */
+/* The printable characters of ASCII. One byte a row, from the top; the bit of value 16 is the leftmost
+ * pixel. */
 static const uint8_t glyphs[95][PM_FONT_HEIGHT] = {
     {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}, /*   */
     {0x04, 0x04, 0x04, 0x04, 0x04, 0x00, 0x04}, /* ! */

@@ -7,8 +7,8 @@
 
 enum { LARGEST_FACTOR = 1024 }; /* of scale, padding and font_scale: keeps every sum below within 64 bits */
 
-/* Where things lie, in pixels of the result. 64 bits wide, so that a size which is too large is seen as one.
- */
+/* Where things lie, in pixels of the result. 64 bits wide, so that a size which is too large is seen as
+ * one. */
 typedef struct layout {
     uint64_t columns, rows;
     uint64_t scale, padding, font;

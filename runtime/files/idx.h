@@ -1,5 +1,5 @@
-/* IDX files, the format of MNIST and its relatives: a magic number, the sizes, the numbers. Plain or gzipped.
- */
+/* IDX files, the format of MNIST and its relatives: a magic number, the sizes, the numbers. Plain or
+ * gzipped. */
 #ifndef PM_FILES_IDX_H
 #define PM_FILES_IDX_H
 

@@ -41,8 +41,7 @@ void pm_image_free(pm_image *image)
     memset(image, 0, sizeof *image);
 }
 
-/* ---- Reading
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Reading ------------------------------------------------------------------------------------------- */
 
 /* Converts from what a file has (1: grey, 2: grey and alpha, 3: RGB, 4: RGBA) to 1 or 3 channels. */
 static void convert_pixels(const uint8_t *from, uint32_t from_channels, pm_image *to)
@@ -119,8 +118,7 @@ pm_status pm_image_read(const char *path, uint32_t channels, pm_image *out, pm_e
     return status;
 }
 
-/* ---- Looking and changing
- * --------------------------------------------------------------------------------------- */
+/* ---- Looking and changing ------------------------------------------------------------------------------ */
 
 bool pm_image_is_grey(const pm_image *image)
 {

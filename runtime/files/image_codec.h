@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* Decodes a PNG or JPEG, which pm_png_check() or pm_jpeg_check() has passed, to [height][width][channels]
- * with 1 to 4 channels. NULL when it is corrupt; *reason, static text, says why. The caller frees the result.
- */
+ * with 1 to 4 channels. NULL when it is corrupt; *reason, static text, says why. The caller frees the
+ * result. */
 uint8_t *pm_codec_decode(const uint8_t *bytes, size_t size, uint32_t *width, uint32_t *height,
                          uint32_t *channels, const char **reason);
 

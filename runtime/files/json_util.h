@@ -1,5 +1,5 @@
-/* JSON from untrusted files: jansson behind limits that keep a small file from costing much memory or stack.
- */
+/* JSON from untrusted files: jansson behind limits that keep a small file from costing much memory or
+ * stack. */
 #ifndef PM_FILES_JSON_UTIL_H
 #define PM_FILES_JSON_UTIL_H
 

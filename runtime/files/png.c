@@ -20,8 +20,7 @@ static const uint8_t SIGNATURE[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'
 static const size_t LARGEST_FILE = (size_t)1 << 30;
 static const size_t LARGEST_CHUNK = 0x7fffffff; /* of the specification */
 
-/* ---- Text as PNG wants it
- * --------------------------------------------------------------------------------------- */
+/* ---- Text as PNG wants it ------------------------------------------------------------------------------ */
 
 static bool is_valid_key(const char *key)
 {
@@ -83,8 +82,7 @@ static char *utf8_from_latin1(const uint8_t *text, size_t size)
     return out;
 }
 
-/* ---- Writing
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Writing ------------------------------------------------------------------------------------------- */
 
 static void put_u32(uint8_t *at, uint32_t value)
 {
@@ -159,8 +157,7 @@ pm_status pm_png_write(const char *path, const pm_image *image, const pm_text_pa
     return status;
 }
 
-/* ---- Reading
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Reading ------------------------------------------------------------------------------------------- */
 
 typedef struct chunk {
     char type[5];
@@ -252,8 +249,8 @@ typedef struct text_reader {
     pm_error *error;
 } text_reader;
 
-/* The part of an iTXt chunk after its key, as UTF-8 from malloc in *value; NULL there when it is compressed.
- */
+/* The part of an iTXt chunk after its key, as UTF-8 from malloc in *value; NULL there when it is
+ * compressed. */
 static pm_status read_international(const text_reader *in, const uint8_t *at, size_t left, char **value)
 {
     *value = NULL;

@@ -69,8 +69,7 @@ typedef struct reader {
 
 #define BAD_FILE(reader, ...) pm_fail_at((reader)->error, PM_BAD_FILE, (reader)->where, __VA_ARGS__)
 
-/* ---- One entry of the header
- * ---------------------------------------------------------------------------------- */
+/* ---- One entry of the header --------------------------------------------------------------------------- */
 
 static pm_status read_element(const reader *in, const json_t *entry, pm_safetensor *tensor)
 {
@@ -158,8 +157,7 @@ static pm_status read_metadata(const reader *in, json_t *object)
     return PM_OK;
 }
 
-/* ---- All entries together
- * ----------------------------------------------------------------------------------- */
+/* ---- All entries together ------------------------------------------------------------------------------ */
 
 static int compare_data(const void *a, const void *b)
 {
@@ -287,8 +285,7 @@ void pm_safetensors_close(pm_safetensors *file)
     free(file);
 }
 
-/* ---- Looking things up
- * ---------------------------------------------------------------------------------------- */
+/* ---- Looking things up --------------------------------------------------------------------------------- */
 
 size_t pm_safetensors_count(const pm_safetensors *file)
 {

@@ -1,7 +1,8 @@
-/* Reverse-mode differentiation: walks the nodes backwards and asks each operator for the nodes of its gradient.
+/* Reverse-mode differentiation: walks the nodes backwards and asks each operator for the nodes of its
+ * gradient.
  *
- * Gradients are kept per memory, not per handle: a reshape of x is x under another shape, and a parameter is its range of the
- * arena, so contributions that arrive at any of them add up in one place (`canonical`). */
+ * Gradients are kept per memory, not per handle: a reshape of x is x under another shape, and a parameter is
+ * its range of the arena, so contributions that arrive at any of them add up in one place (`canonical`). */
 #include "base/status.h"
 #include "graph/graph.h"
 #include "ops/op.h"
@@ -13,7 +14,7 @@ typedef struct autodiff {
     pm_graph *graph;
     uint32_t n_tensors; /* of the forward graph; what is emitted later is not differentiated again */
     uint32_t *canonical;
-    bool *depends;      /* by canonical id: some wanted tensor flows into it */
+    bool *depends; /* by canonical id: some wanted tensor flows into it */
     pm_tensor *gradient;
 } autodiff;
 
@@ -140,14 +141,15 @@ void pm_gradients(pm_graph *graph, pm_tensor loss, const pm_tensor *wrt, uint32_
     free(ad.gradient);
 }
 
-/* Makes a tensor's root a range of `arena` instead of memory of its own; only a whole temporary that is nowhere else can. */
+/* Makes a tensor's root a range of `arena` instead of memory of its own; only a whole temporary that is
+ * nowhere else can. */
 static bool place_in_arena(pm_graph *graph, pm_tensor tensor, uint32_t arena, uint64_t offset)
 {
     const pm_tensor_info *info = pm_info(graph, tensor);
     uint32_t root = info->base;
     const pm_tensor_info *root_info = &graph->tensors[root];
-    if (root_info->kind != PM_KIND_TEMP || root_info->is_output || root_info->base != root || info->offset != 0 ||
-        pm_shape_count(root_info->shape) != pm_shape_count(info->shape)) {
+    if (root_info->kind != PM_KIND_TEMP || root_info->is_output || root_info->base != root ||
+        info->offset != 0 || pm_shape_count(root_info->shape) != pm_shape_count(info->shape)) {
         return false;
     }
     for (uint32_t i = 1; i < graph->n_tensors; i++) {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Shapes ------------------------------------------------------------------------------------------------ */
+/* ---- Shapes -------------------------------------------------------------------------------------------- */
 
 uint32_t pm_shape_count(pm_shape shape)
 {
@@ -39,7 +39,8 @@ const char *pm_shape_text(pm_shape shape, char text[64])
     return text;
 }
 
-/* Whether every extent is at least 1 and the number of elements fits in 31 bits, which is what shaders index with. */
+/* Whether every extent is at least 1 and the number of elements fits in 31 bits, which is what shaders index
+ * with. */
 static bool shape_valid(pm_shape shape)
 {
     uint64_t count = 1;
@@ -52,7 +53,7 @@ static bool shape_valid(pm_shape shape)
     return true;
 }
 
-/* ---- Life and errors --------------------------------------------------------------------------------------- */
+/* ---- Life and errors ----------------------------------------------------------------------------------- */
 
 pm_graph *pm_graph_create(void)
 {
@@ -97,7 +98,8 @@ void pm_graph_fail(pm_graph *graph, pm_status status, const char *format, ...)
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (graph->scope[0]) {
-        (void)pm_fail(&graph->error, status, "%s (in %.*s)", text, (int)strlen(graph->scope) - 1, graph->scope);
+        (void)pm_fail(&graph->error, status, "%s (in %.*s)", text, (int)strlen(graph->scope) - 1,
+                      graph->scope);
     } else {
         (void)pm_fail(&graph->error, status, "%s", text);
     }
@@ -122,7 +124,7 @@ void pm_scope_pop(pm_graph *graph)
     graph->scope[graph->scope_start[--graph->scope_depth]] = '\0';
 }
 
-/* ---- Tensors ----------------------------------------------------------------------------------------------- */
+/* ---- Tensors ------------------------------------------------------------------------------------------- */
 
 pm_shape pm_shape_of(const pm_graph *graph, pm_tensor tensor)
 {
@@ -177,7 +179,8 @@ static pm_tensor add_tensor(pm_graph *graph, pm_tensor_info info)
     return (pm_tensor){id};
 }
 
-/* The full path of a named tensor, or NULL with the graph failed: the path is taken, too long, or memory ran out. */
+/* The full path of a named tensor, or NULL with the graph failed: the path is taken, too long, or memory ran
+ * out. */
 static char *claim_path(pm_graph *graph, const char *name)
 {
     char path[PM_PATH_BYTES * 2];
@@ -231,10 +234,10 @@ pm_tensor pm_constant(pm_graph *graph, const char *name, pm_dtype dtype, pm_shap
 static uint32_t arena_root(pm_graph *graph)
 {
     if (!graph->arena && pm_ok(graph)) {
-        graph->arena = add_tensor(graph, (pm_tensor_info){.dtype = PM_DTYPE_F32,
-                                                          .shape = PM_SHAPE(1),
-                                                          .kind = PM_KIND_STATE})
-                           .id;
+        graph->arena =
+            add_tensor(graph,
+                       (pm_tensor_info){.dtype = PM_DTYPE_F32, .shape = PM_SHAPE(1), .kind = PM_KIND_STATE})
+                .id;
     }
     return graph->arena;
 }
@@ -313,7 +316,8 @@ pm_tensor pm_new_temp(pm_graph *graph, pm_dtype dtype, pm_shape shape)
     char text[64];
     if (!pm_ok(graph)) return PM_NONE;
     if (!shape_valid(shape)) {
-        pm_graph_fail(graph, PM_BAD_USAGE, "a tensor of shape %s is empty or too large", pm_shape_text(shape, text));
+        pm_graph_fail(graph, PM_BAD_USAGE, "a tensor of shape %s is empty or too large",
+                      pm_shape_text(shape, text));
         return PM_NONE;
     }
     return add_tensor(graph, (pm_tensor_info){.dtype = dtype, .shape = shape, .kind = PM_KIND_TEMP});
@@ -348,13 +352,14 @@ pm_tensor pm_param_view(pm_graph *graph, pm_tensor arena, pm_tensor param)
     if (!pm_ok(graph)) return PM_NONE;
     const pm_tensor_info *info = pm_info(graph, param);
     if (!info->is_param || pm_count_of(graph, arena) != graph->arena_elements) {
-        pm_graph_fail(graph, PM_BAD_USAGE, "pm_param_view: not a flat tensor of the parameters, or not a parameter");
+        pm_graph_fail(graph, PM_BAD_USAGE,
+                      "pm_param_view: not a flat tensor of the parameters, or not a parameter");
         return PM_NONE;
     }
     return pm_view(graph, arena, info->offset, info->shape);
 }
 
-/* ---- Nodes ------------------------------------------------------------------------------------------------- */
+/* ---- Nodes --------------------------------------------------------------------------------------------- */
 
 pm_tensor pm_node_output(pm_graph *graph, pm_node *node, pm_dtype dtype, pm_shape shape)
 {
@@ -370,8 +375,8 @@ pm_tensor pm_node_output(pm_graph *graph, pm_node *node, pm_dtype dtype, pm_shap
     return tensor;
 }
 
-pm_tensor pm_emit(pm_graph *graph, const struct pm_op *op, const pm_tensor *in, uint32_t n_in, const void *attr,
-                  size_t attr_bytes, pm_tensor *outputs)
+pm_tensor pm_emit(pm_graph *graph, const struct pm_op *op, const pm_tensor *in, uint32_t n_in,
+                  const void *attr, size_t attr_bytes, pm_tensor *outputs)
 {
     if (!pm_ok(graph)) return PM_NONE;
     pm_node node = {.op = op, .n_in = n_in};

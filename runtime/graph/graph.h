@@ -1,8 +1,8 @@
-/* The graph: tensors, and the nodes that make them. It knows no operator by name; an operator is a table of functions
- * (ops/op.h) that a node points to.
+/* The graph: tensors, and the nodes that make them. It knows no operator by name; an operator is a table of
+ * functions (ops/op.h) that a node points to.
  *
- * Every tensor is a range of bytes of a root: a tensor is its own root, or a view of another one (a reshape, a parameter inside
- * the arena, a gradient inside the flat gradient). Only roots own memory. */
+ * Every tensor is a range of bytes of a root: a tensor is its own root, or a view of another one (a reshape,
+ * a parameter inside the arena, a gradient inside the flat gradient). Only roots own memory. */
 #ifndef PM_GRAPH_GRAPH_H
 #define PM_GRAPH_GRAPH_H
 
@@ -26,12 +26,12 @@ typedef struct pm_tensor_info {
     pm_dtype dtype;
     pm_shape shape;
     pm_tensor_kind kind;
-    uint32_t base;    /* id of the root; its own id for a root */
-    uint64_t offset;  /* in bytes from the start of the root */
+    uint32_t base;   /* id of the root; its own id for a root */
+    uint64_t offset; /* in bytes from the start of the root */
     bool is_param, is_output;
-    pm_init init;     /* of a parameter */
-    char *path;       /* NULL when it has none */
-    void *data;       /* of a constant */
+    pm_init init; /* of a parameter */
+    char *path;   /* NULL when it has none */
+    void *data;   /* of a constant */
 } pm_tensor_info;
 
 typedef struct pm_node {
@@ -57,7 +57,8 @@ struct pm_graph {
     uint32_t scope_start[PM_MAX_SCOPES], scope_depth; /* where each open scope's name begins */
 };
 
-/* Each parameter begins at a multiple of this many elements, so that it can be bound by itself on every device. */
+/* Each parameter begins at a multiple of this many elements, so that it can be bound by itself on every
+ * device. */
 #define PM_ARENA_ALIGN 64u
 
 static inline bool pm_ok(const pm_graph *graph)
@@ -82,11 +83,12 @@ size_t pm_bytes_of(const pm_graph *graph, pm_tensor tensor);
 /* Writes "32x28x28x1" into text and returns it. */
 const char *pm_shape_text(pm_shape shape, char text[64]);
 
-/* Appends a node of `op` and returns its first output. The operator's shape rule runs at once; in a graph in error
- * state nothing happens and PM_NONE comes back. Optional inputs that are absent are PM_NONE. `attr` (at most PM_ATTR_BYTES) is
- * copied into the node. The other outputs, if any, are out[1..] of the node: pass `outputs` to get all of them. */
-pm_tensor pm_emit(pm_graph *graph, const struct pm_op *op, const pm_tensor *in, uint32_t n_in, const void *attr,
-                  size_t attr_bytes, pm_tensor *outputs);
+/* Appends a node of `op` and returns its first output. The operator's shape rule runs at once; in a graph in
+ * error state nothing happens and PM_NONE comes back. Optional inputs that are absent are PM_NONE. `attr` (at
+ * most PM_ATTR_BYTES) is copied into the node. The other outputs, if any, are out[1..] of the node: pass
+ * `outputs` to get all of them. */
+pm_tensor pm_emit(pm_graph *graph, const struct pm_op *op, const pm_tensor *in, uint32_t n_in,
+                  const void *attr, size_t attr_bytes, pm_tensor *outputs);
 
 /* For shape rules: declares the next output of the node being made. */
 pm_tensor pm_node_output(pm_graph *graph, pm_node *node, pm_dtype dtype, pm_shape shape);

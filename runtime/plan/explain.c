@@ -26,8 +26,8 @@ static void read_timestamps(const pm_plan *plan)
 {
     uint64_t ticks[2];
     for (uint32_t i = 0; plan->timestamps && i < plan->n_pieces; i++) {
-        VkResult result = plan->device->vk.vkGetQueryPoolResults(plan->device->device, plan->timestamps, i * 2, 2,
-                                                                 sizeof ticks, ticks, 8, VK_QUERY_RESULT_64_BIT);
+        VkResult result = plan->device->vk.vkGetQueryPoolResults(
+            plan->device->device, plan->timestamps, i * 2, 2, sizeof ticks, ticks, 8, VK_QUERY_RESULT_64_BIT);
         if (result != VK_SUCCESS) continue;
         plan->pieces[i].milliseconds =
             (double)(ticks[1] - ticks[0]) * (double)plan->device->facts.timestamp_period * 1e-6;
@@ -49,7 +49,8 @@ static uint32_t collect(const pm_plan *plan, row *rows)
         const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
         const char *op = plan->graph->nodes[dispatch->node].op->name;
         uint32_t r = 0;
-        while (r < count && (strcmp(rows[r].op, op) != 0 || strcmp(rows[r].shader, dispatch->shader) != 0)) r++;
+        while (r < count && (strcmp(rows[r].op, op) != 0 || strcmp(rows[r].shader, dispatch->shader) != 0))
+            r++;
         if (r == count) rows[count++] = (row){.op = op, .shader = dispatch->shader};
         if (piece->base == 0) {
             rows[r].dispatches++;
@@ -89,15 +90,17 @@ void pm_plan_explain(const pm_plan *plan, void (*line)(void *user, const char *t
     writer out = {line, user};
     char text[256];
     read_timestamps(plan);
-    (void)snprintf(text, sizeof text, "nodes %u, dispatches %u in %u pieces, pipelines %u, %.3f GFLOP a run", s->nodes,
-                   s->dispatches, s->pieces, s->pipelines, s->flops * 1e-9);
+    (void)snprintf(text, sizeof text, "nodes %u, dispatches %u in %u pieces, pipelines %u, %.3f GFLOP a run",
+                   s->nodes, s->dispatches, s->pieces, s->pipelines, s->flops * 1e-9);
+    line(user, text);
+    (void)snprintf(
+        text, sizeof text,
+        "memory %.1f MiB: parameters and states %.1f, activations %.1f (%.1f without reuse), in %u blocks",
+        mib(s->persistent_bytes + s->activation_bytes), mib(s->persistent_bytes), mib(s->activation_bytes),
+        mib(s->unshared_bytes), plan->n_blocks);
     line(user, text);
     (void)snprintf(text, sizeof text,
-                   "memory %.1f MiB: parameters and states %.1f, activations %.1f (%.1f without reuse), in %u blocks",
-                   mib(s->persistent_bytes + s->activation_bytes), mib(s->persistent_bytes), mib(s->activation_bytes),
-                   mib(s->unshared_bytes), plan->n_blocks);
-    line(user, text);
-    (void)snprintf(text, sizeof text, "barriers %u, command buffers %u, submits of the last run %u (aim %.0f ms each)",
+                   "barriers %u, command buffers %u, submits of the last run %u (aim %.0f ms each)",
                    s->barriers, s->command_buffers, s->submits, plan->options.submit_seconds * 1e3);
     line(user, text);
     write_rows(plan, &out);

@@ -1,5 +1,5 @@
-/* Live nodes to dispatches. A node is live when it updates a state, writes into one, makes an output, or feeds a live
- * node. */
+/* Live nodes to dispatches. A node is live when it updates a state, writes into one, makes an output, or
+ * feeds a live node. */
 #include "plan/plan.h"
 
 #include "base/status.h"
@@ -20,7 +20,8 @@ static void mark_live(const pm_graph *graph, bool *live, bool *needed)
         for (uint32_t i = 0; i < node->n_out; i++) {
             live[n] |= wanted_root(graph, node->out[i]) || needed[graph->tensors[node->out[i].id].base];
         }
-        for (uint32_t i = 0; live[n] && i < node->n_in; i++) needed[graph->tensors[node->in[i].id].base] = true;
+        for (uint32_t i = 0; live[n] && i < node->n_in; i++)
+            needed[graph->tensors[node->in[i].id].base] = true;
     }
 }
 

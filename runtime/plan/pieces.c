@@ -1,5 +1,6 @@
-/* Dispatches to pieces: a dispatch that binds more than the device's storage range, has more workgroups than an axis
- * allows, or proved to take too long, is cut along its split axis. Each piece gets its pipeline and descriptor set here. */
+/* Dispatches to pieces: a dispatch that binds more than the device's storage range, has more workgroups than
+ * an axis allows, or proved to take too long, is cut along its split axis. Each piece gets its pipeline and
+ * descriptor set here. */
 #include "plan/plan.h"
 
 #include "base/checked.h"
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Cutting ----------------------------------------------------------------------------------------------- */
+/* ---- Cutting ------------------------------------------------------------------------------------------- */
 
 static uint64_t round_up(uint64_t value, uint64_t multiple)
 {
@@ -27,7 +28,8 @@ static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
     return a;
 }
 
-/* Pieces begin at multiples of this many workgroups, so that every sliced binding starts where the device allows. */
+/* Pieces begin at multiples of this many workgroups, so that every sliced binding starts where the device
+ * allows. */
 static uint64_t granule_of(const pm_dispatch *dispatch, uint64_t alignment)
 {
     uint64_t granule = 1;
@@ -45,7 +47,8 @@ static uint64_t texel_bytes(const pm_binding *binding)
     return 4ull * binding->width;
 }
 
-/* Whether all inputs can be texel buffers: those that are bound whole must fit in a view; the others can be cut until they do. */
+/* Whether all inputs can be texel buffers: those that are bound whole must fit in a view; the others can be
+ * cut until they do. */
 static bool can_use_texels(const pm_plan *plan, const pm_dispatch *dispatch)
 {
     if (!plan->device->rules.texel_inputs) return false;
@@ -58,8 +61,10 @@ static bool can_use_texels(const pm_plan *plan, const pm_dispatch *dispatch)
     return true;
 }
 
-/* Most workgroups along the split axis that one piece may have; 0 with a message when the dispatch cannot be cut enough. */
-static uint64_t groups_per_piece(const pm_plan *plan, const pm_dispatch *dispatch, bool texels, pm_error *error)
+/* Most workgroups along the split axis that one piece may have; 0 with a message when the dispatch cannot be
+ * cut enough. */
+static uint64_t groups_per_piece(const pm_plan *plan, const pm_dispatch *dispatch, bool texels,
+                                 pm_error *error)
 {
     const pm_device_facts *facts = &plan->device->facts;
     uint64_t range_limit = facts->max_storage_range;
@@ -80,7 +85,8 @@ static uint64_t groups_per_piece(const pm_plan *plan, const pm_dispatch *dispatc
         if (fits < most) most = fits;
         if (most == 0) {
             (void)pm_fail(error, PM_BAD_USAGE,
-                          "%s: a tensor of shape %s (%.1f MiB) exceeds the %.1f MiB that %s binds at once, and it cannot "
+                          "%s: a tensor of shape %s (%.1f MiB) exceeds the %.1f MiB that %s binds at once, "
+                          "and it cannot "
                           "be split",
                           dispatch->shader, pm_shape_text(pm_shape_of(plan->graph, binding->tensor), text),
                           (double)bytes / 1048576.0, (double)limit / 1048576.0, facts->name);
@@ -93,7 +99,8 @@ static uint64_t groups_per_piece(const pm_plan *plan, const pm_dispatch *dispatc
 static pm_status check_other_axes(const pm_plan *plan, const pm_dispatch *dispatch, pm_error *error)
 {
     for (uint32_t axis = 0; axis < 3; axis++) {
-        if (axis == dispatch->split_axis || dispatch->groups[axis] <= plan->device->facts.max_groups[axis]) continue;
+        if (axis == dispatch->split_axis || dispatch->groups[axis] <= plan->device->facts.max_groups[axis])
+            continue;
         return pm_fail(error, PM_BAD_USAGE, "%s: %u workgroups along axis %u, more than %s allows (%u)",
                        dispatch->shader, dispatch->groups[axis], axis, plan->device->facts.name,
                        plan->device->facts.max_groups[axis]);
@@ -132,8 +139,8 @@ static void find_ranges(const pm_plan *plan, const pm_dispatch *dispatch, pm_pie
         range->end = range->begin + round_up(range->end - range->begin, 16);
         const pm_placement *root = &plan->placements[pm_info(plan->graph, binding->tensor)->base];
         bool room = range->end + PM_VIEW_SLACK <= root->offset + root->bytes;
-        if (piece->texels && binding->access == PM_READ && room &&
-            range->end >= whole.end && pm_needs_slack(&plan->device->rules, range->end - range->begin)) {
+        if (piece->texels && binding->access == PM_READ && room && range->end >= whole.end &&
+            pm_needs_slack(&plan->device->rules, range->end - range->begin)) {
             range->end += PM_VIEW_SLACK;
         }
     }
@@ -155,8 +162,8 @@ static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, 
     return key;
 }
 
-/* Workgroups along the split axis of one piece: all of them, or as many as limits and time allow, in whole granules. 0 with a
- * message when that is impossible. */
+/* Workgroups along the split axis of one piece: all of them, or as many as limits and time allow, in whole
+ * granules. 0 with a message when that is impossible. */
 static uint32_t piece_size(const pm_plan *plan, uint32_t index, bool texels, pm_error *error)
 {
     const pm_dispatch *dispatch = &plan->dispatches[index];
@@ -203,7 +210,7 @@ static pm_status cut_dispatch(pm_plan *plan, uint32_t index, pm_error *error)
     return status;
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------------------- */
+/* ---- Descriptors --------------------------------------------------------------------------------------- */
 
 static bool is_texel(const pm_plan *plan, const pm_piece *piece, uint32_t b)
 {
@@ -240,7 +247,8 @@ static VkFormat format_of(const pm_plan *plan, const pm_binding *binding)
     return binding->width == 4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
 }
 
-static VkResult create_view(pm_plan *plan, const pm_binding *binding, const pm_range *range, VkBufferView *out)
+static VkResult create_view(pm_plan *plan, const pm_binding *binding, const pm_range *range,
+                            VkBufferView *out)
 {
     VkBufferViewCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
@@ -293,7 +301,8 @@ static pm_status write_set(pm_plan *plan, pm_piece *piece, pm_error *error)
 pm_status pm_plan_cut(pm_plan *plan, pm_error *error)
 {
     pm_status status = PM_OK;
-    for (uint32_t i = 0; status == PM_OK && i < plan->n_dispatches; i++) status = cut_dispatch(plan, i, error);
+    for (uint32_t i = 0; status == PM_OK && i < plan->n_dispatches; i++)
+        status = cut_dispatch(plan, i, error);
     if (status == PM_OK) status = create_pool(plan, error);
     for (uint32_t i = 0; status == PM_OK && i < plan->n_pieces; i++) {
         status = write_set(plan, &plan->pieces[i], error);

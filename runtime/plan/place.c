@@ -1,6 +1,7 @@
-/* Memory by lifetime: every root tensor gets an offset in one of a few large blocks, so that tensors which are never alive
- * together may share bytes. Largest first, each at the lowest offset that is free during its whole life ("greedy by
- * size", 2001.03288); persistent tensors simply live from the first dispatch to the last. */
+/* Memory by lifetime: every root tensor gets an offset in one of a few large blocks, so that tensors which
+ * are never alive together may share bytes. Largest first, each at the lowest offset that is free during its
+ * whole life ("greedy by size", 2001.03288); persistent tensors simply live from the first dispatch to the
+ * last. */
 #include "plan/plan.h"
 
 #include "base/status.h"
@@ -51,9 +52,10 @@ static bool alive_together(const pm_placement *a, const pm_placement *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* Lowest free offset for `item` in `block` among the `n` tensors placed so far, or block_size when there is none. */
-static VkDeviceSize lowest_free(pm_placement *const *placed, uint32_t n, const pm_placement *item, uint32_t block,
-                                VkDeviceSize block_size, pm_placement **neighbours)
+/* Lowest free offset for `item` in `block` among the `n` tensors placed so far, or block_size when there is
+ * none. */
+static VkDeviceSize lowest_free(pm_placement *const *placed, uint32_t n, const pm_placement *item,
+                                uint32_t block, VkDeviceSize block_size, pm_placement **neighbours)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -78,7 +80,8 @@ static pm_status place_all(pm_plan *plan, pm_placement **items, uint32_t n, pm_p
         uint32_t block = 0;
         VkDeviceSize at = limit;
         if (items[i]->bytes > limit) {
-            return pm_fail(error, PM_NO_MEMORY, "a tensor of %.1f MiB is larger than one allocation may be (%.1f MiB)",
+            return pm_fail(error, PM_NO_MEMORY,
+                           "a tensor of %.1f MiB is larger than one allocation may be (%.1f MiB)",
                            (double)items[i]->bytes / 1048576.0, (double)limit / 1048576.0);
         }
         for (; block < PM_MAX_BLOCKS; block++) {
@@ -86,8 +89,8 @@ static pm_status place_all(pm_plan *plan, pm_placement **items, uint32_t n, pm_p
             if (at < limit) break;
         }
         if (block == PM_MAX_BLOCKS) {
-            return pm_fail(error, PM_NO_MEMORY, "the plan needs more than %d GiB: use a smaller batch or model",
-                           PM_MAX_BLOCKS);
+            return pm_fail(error, PM_NO_MEMORY,
+                           "the plan needs more than %d GiB: use a smaller batch or model", PM_MAX_BLOCKS);
         }
         items[i]->block = block;
         items[i]->offset = at;
@@ -112,7 +115,8 @@ pm_status pm_plan_place(pm_plan *plan, pm_error *error)
         for (uint32_t id = 1; id < plan->n_tensors; id++) {
             pm_placement *placement = &plan->placements[id];
             if (!placement->used) continue;
-            placement->bytes = (pm_bytes_of(plan->graph, (pm_tensor){id}) + alignment - 1) / alignment * alignment;
+            placement->bytes =
+                (pm_bytes_of(plan->graph, (pm_tensor){id}) + alignment - 1) / alignment * alignment;
             if (pm_needs_slack(&plan->device->rules, placement->bytes)) placement->bytes += alignment;
             *(placement->persistent ? &plan->stats.persistent_bytes : &plan->stats.unshared_bytes) +=
                 placement->bytes;
@@ -144,11 +148,12 @@ pm_status pm_plan_allocate(pm_plan *plan, pm_error *error)
                                  plan->device->storage_mapped, &plan->blocks[i], error);
     }
     if (status != PM_NO_MEMORY) return status;
-    return pm_fail(error, PM_NO_MEMORY,
-                   "%s: %.1f MiB needed (%.1f for parameters and states, %.1f for activations), of %.1f MiB: lower the "
-                   "batch first, then width",
-                   facts->name, (double)total / 1048576.0, (double)plan->stats.persistent_bytes / 1048576.0,
-                   (double)plan->stats.activation_bytes / 1048576.0, (double)facts->memory_bytes / 1048576.0);
+    return pm_fail(
+        error, PM_NO_MEMORY,
+        "%s: %.1f MiB needed (%.1f for parameters and states, %.1f for activations), of %.1f MiB: lower the "
+        "batch first, then width",
+        facts->name, (double)total / 1048576.0, (double)plan->stats.persistent_bytes / 1048576.0,
+        (double)plan->stats.activation_bytes / 1048576.0, (double)facts->memory_bytes / 1048576.0);
 }
 
 pm_range pm_plan_range(const pm_plan *plan, pm_tensor tensor)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Initial contents -------------------------------------------------------------------------------------- */
+/* ---- Initial contents ---------------------------------------------------------------------------------- */
 
 /* FNV-1a of the path: what makes a parameter's initial values independent of all other parameters. */
 static uint32_t hash_path(const char *path)
@@ -25,8 +25,11 @@ void pm_init_values(const pm_tensor_info *info, uint64_t seed, float *out, uint3
         float values[4] = {0, 0, 0, 0};
         pm_philox4x32(counter, key, bits);
         switch (info->init.kind) {
-        case PM_INIT_ZERO: break;
-        case PM_INIT_ONE: values[0] = values[1] = values[2] = values[3] = 1.0f; break;
+        case PM_INIT_ZERO:
+            break;
+        case PM_INIT_ONE:
+            values[0] = values[1] = values[2] = values[3] = 1.0f;
+            break;
         case PM_INIT_NORMAL:
             pm_normal4(bits, values);
             for (int j = 0; j < 4; j++) values[j] *= info->init.amount;
@@ -69,7 +72,7 @@ pm_status pm_plan_initialise(pm_plan *plan, pm_error *error)
     return status;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------------- */
 
 static pm_status make(pm_plan *plan, pm_error *error)
 {

@@ -40,7 +40,8 @@ typedef struct pm_piece {
     double milliseconds;
 } pm_piece;
 
-/* A run of pieces in one command buffer: what is submitted together with others, as their measured times allow. */
+/* A run of pieces in one command buffer: what is submitted together with others, as their measured times
+ * allow. */
 typedef struct pm_grain {
     uint32_t first, count;
     VkCommandBuffer commands;
@@ -91,8 +92,8 @@ void pm_plan_unrecord(pm_plan *plan);
 /* Fills states and parameters: zeros, constants' data, and the parameters' initial values from the seed. */
 pm_status pm_plan_initialise(pm_plan *plan, pm_error *error);
 
-/* Whether a texel view of this many bytes should be PM_VIEW_SLACK bytes longer (pm_rules.even_views); tensors have that much
- * room behind them where it may be needed. */
+/* Whether a texel view of this many bytes should be PM_VIEW_SLACK bytes longer (pm_rules.even_views); tensors
+ * have that much room behind them where it may be needed. */
 #define PM_VIEW_SLACK 256u
 static inline bool pm_needs_slack(const pm_rules *rules, uint64_t bytes)
 {

@@ -1,8 +1,9 @@
 /* Pieces to command buffers. Recorded once, replayed at every run.
  *
- * A barrier stands before a piece only when its memory overlaps what was written (or, for what it writes, also what was
- * read) since the last barrier. A grain is a handful of pieces in one command buffer, small enough to be a submit of its own on
- * a slow device; run.c submits as many grains together as their measured times allow. */
+ * A barrier stands before a piece only when its memory overlaps what was written (or, for what it writes,
+ * also what was read) since the last barrier. A grain is a handful of pieces in one command buffer, small
+ * enough to be a submit of its own on a slow device; run.c submits as many grains together as their measured
+ * times allow. */
 #include "plan/plan.h"
 
 #include "base/status.h"
@@ -14,7 +15,7 @@
 #define GRAIN_FLOPS 5e8
 #define GRAIN_PIECES 32u
 
-/* ---- Hazards ----------------------------------------------------------------------------------------------- */
+/* ---- Hazards ------------------------------------------------------------------------------------------- */
 
 typedef struct hazards {
     pm_range *ranges; /* touched since the last barrier */
@@ -67,7 +68,7 @@ static pm_status find_barriers(pm_plan *plan, pm_error *error)
     return ok ? PM_OK : pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
 }
 
-/* ---- Recording --------------------------------------------------------------------------------------------- */
+/* ---- Recording ----------------------------------------------------------------------------------------- */
 
 static void barrier(pm_plan *plan, VkCommandBuffer commands, VkPipelineStageFlags from, VkAccessFlags source,
                     VkPipelineStageFlags to, VkAccessFlags destination)
@@ -100,16 +101,16 @@ static void record_piece(pm_plan *plan, VkCommandBuffer commands, uint32_t index
         vk->vkCmdWriteTimestamp(commands, COMPUTE, plan->timestamps, index * 2);
     }
     vk->vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, piece->pipeline.pipeline);
-    vk->vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, piece->pipeline.layout, 0, 1, &piece->set, 0,
-                                NULL);
-    vk->vkCmdPushConstants(commands, piece->pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, dispatch->n_push * 4,
-                           push);
+    vk->vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, piece->pipeline.layout, 0, 1,
+                                &piece->set, 0, NULL);
+    vk->vkCmdPushConstants(commands, piece->pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                           dispatch->n_push * 4, push);
     vk->vkCmdDispatch(commands, piece->groups[0], piece->groups[1], piece->groups[2]);
     if (plan->timestamps) vk->vkCmdWriteTimestamp(commands, COMPUTE, plan->timestamps, index * 2 + 1);
 }
 
-/* Every grain begins and ends with a full barrier, so that grains may be submitted apart or together, any number of times,
- * and so that copies in between see what was computed. */
+/* Every grain begins and ends with a full barrier, so that grains may be submitted apart or together, any
+ * number of times, and so that copies in between see what was computed. */
 static VkResult record_grain(pm_plan *plan, pm_grain *grain)
 {
     const struct VolkDeviceTable *vk = &plan->device->vk;
@@ -119,8 +120,8 @@ static VkResult record_grain(pm_plan *plan, pm_grain *grain)
     };
     VkResult result = vk->vkBeginCommandBuffer(grain->commands, &begin);
     if (result != VK_SUCCESS) return result;
-    barrier(plan, grain->commands, COMPUTE | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-            COMPUTE, SHADER_ANY);
+    barrier(plan, grain->commands, COMPUTE | TRANSFER,
+            VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, COMPUTE, SHADER_ANY);
     for (uint32_t i = 0; i < grain->count; i++) record_piece(plan, grain->commands, grain->first + i);
     barrier(plan, grain->commands, COMPUTE, VK_ACCESS_SHADER_WRITE_BIT,
             COMPUTE | TRANSFER | VK_PIPELINE_STAGE_HOST_BIT,

@@ -11,9 +11,15 @@ static void fill_constant(pm_reference_run *run, uint32_t id, uint32_t count)
     const pm_tensor_info *info = &run->graph->tensors[id];
     for (uint32_t i = 0; info->data && i < count; i++) {
         switch (info->dtype) {
-        case PM_DTYPE_F32: run->f[id][i] = (double)((const float *)info->data)[i]; break;
-        case PM_DTYPE_U32: run->u[id][i] = ((const uint32_t *)info->data)[i]; break;
-        case PM_DTYPE_U8: run->u[id][i] = ((const uint8_t *)info->data)[i]; break;
+        case PM_DTYPE_F32:
+            run->f[id][i] = (double)((const float *)info->data)[i];
+            break;
+        case PM_DTYPE_U32:
+            run->u[id][i] = ((const uint32_t *)info->data)[i];
+            break;
+        case PM_DTYPE_U8:
+            run->u[id][i] = ((const uint8_t *)info->data)[i];
+            break;
         }
     }
 }

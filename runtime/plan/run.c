@@ -1,8 +1,9 @@
 /* Running a plan, and copies from and to the host.
  *
- * Submits are bounded by measured time: in the first two runs each grain is submitted and timed alone; from then on as
- * many neighbours go together as fill options.submit_seconds. A single dispatch that takes longer than twice that is cut into more
- * pieces and everything is recorded anew. Watchdogs reset a device that works on one submit for about two seconds. */
+ * Submits are bounded by measured time: in the first two runs each grain is submitted and timed alone; from
+ * then on as many neighbours go together as fill options.submit_seconds. A single dispatch that takes longer
+ * than twice that is cut into more pieces and everything is recorded anew. Watchdogs reset a device that
+ * works on one submit for about two seconds. */
 #include "plan/plan.h"
 
 #include "base/status.h"
@@ -21,7 +22,7 @@ static double now_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- Submits ----------------------------------------------------------------------------------------------- */
+/* ---- Submits ------------------------------------------------------------------------------------------- */
 
 static pm_status run_measuring(pm_plan *plan, pm_error *error)
 {
@@ -61,7 +62,8 @@ static pm_status run_measured(pm_plan *plan, pm_error *error)
     return status;
 }
 
-/* Cuts the dispatches of grains that took too long although they hold a single piece; true when anything changed. */
+/* Cuts the dispatches of grains that took too long although they hold a single piece; true when anything
+ * changed. */
 static bool cut_long_pieces(pm_plan *plan)
 {
     bool changed = false;
@@ -106,17 +108,18 @@ pm_status pm_plan_wait(pm_plan *plan, pm_error *error)
     return pm_queue_wait(plan->device, plan->last_value, error);
 }
 
-/* ---- Copies ------------------------------------------------------------------------------------------------ */
+/* ---- Copies -------------------------------------------------------------------------------------------- */
 
 static pm_status staging_ready(pm_plan *plan, pm_error *error)
 {
     if (plan->staging.buffer) return PM_OK;
-    return pm_block_create(plan->device, STAGING_BYTES, plan->device->transfer_type, true, &plan->staging, error);
+    return pm_block_create(plan->device, STAGING_BYTES, plan->device->transfer_type, true, &plan->staging,
+                           error);
 }
 
 /* Copies between the staging buffer and a block, and waits. */
-static pm_status copy_staged(pm_plan *plan, uint32_t block, VkDeviceSize offset, VkDeviceSize bytes, bool to_device,
-                             pm_error *error)
+static pm_status copy_staged(pm_plan *plan, uint32_t block, VkDeviceSize offset, VkDeviceSize bytes,
+                             bool to_device, pm_error *error)
 {
     const struct VolkDeviceTable *vk = &plan->device->vk;
     VkCommandBufferBeginInfo begin = {
@@ -147,11 +150,12 @@ static pm_status copy_staged(pm_plan *plan, uint32_t block, VkDeviceSize offset,
 }
 
 /* The common part of reading and writing: `to_device` copies from `data`, else into it. */
-static pm_status transfer(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes, bool to_device, pm_error *error)
+static pm_status transfer(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes, bool to_device,
+                          pm_error *error)
 {
     if (bytes != pm_bytes_of(plan->graph, tensor) || bytes == 0) {
-        return pm_fail(error, PM_BAD_USAGE, "%s: %zu bytes given for a tensor of %zu", pm_name_of(plan->graph, tensor),
-                       bytes, pm_bytes_of(plan->graph, tensor));
+        return pm_fail(error, PM_BAD_USAGE, "%s: %zu bytes given for a tensor of %zu",
+                       pm_name_of(plan->graph, tensor), bytes, pm_bytes_of(plan->graph, tensor));
     }
     const pm_tensor_info *info = pm_info(plan->graph, tensor);
     if (info->base >= plan->n_tensors || !plan->placements[info->base].used) {

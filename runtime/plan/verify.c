@@ -31,11 +31,12 @@ static void fail(verification *v, const char *format, const char *what, double g
     if (!v->result->ok) return; /* the first one counts */
     char text[200];
     (void)snprintf(text, sizeof text, format, what, got, bound);
-    (void)snprintf(v->result->message, sizeof v->result->message, "%s (%s): %s", v->op->name, v->test->name, text);
+    (void)snprintf(v->result->message, sizeof v->result->message, "%s (%s): %s", v->op->name, v->test->name,
+                   text);
     v->result->ok = false;
 }
 
-/* ---- The graph --------------------------------------------------------------------------------------------- */
+/* ---- The graph ----------------------------------------------------------------------------------------- */
 
 static void build(verification *v)
 {
@@ -51,7 +52,8 @@ static void build(verification *v)
             weights[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
         }
         if (weights) {
-            pm_tensor w = pm_constant(graph, "verify.weights", PM_DTYPE_F32, pm_shape_of(graph, v->output), weights);
+            pm_tensor w =
+                pm_constant(graph, "verify.weights", PM_DTYPE_F32, pm_shape_of(graph, v->output), weights);
             v->loss = pm_sum(graph, pm_mul(graph, v->output, w));
         }
         free(weights);
@@ -64,7 +66,7 @@ static void build(verification *v)
     }
 }
 
-/* ---- Device against reference ------------------------------------------------------------------------------ */
+/* ---- Device against reference -------------------------------------------------------------------------- */
 
 static double scale_of(const pm_host *host)
 {
@@ -85,7 +87,8 @@ static void compare_f32(verification *v, const pm_op *op, const pm_host *want, c
     }
     if (worst > v->result->error) v->result->error = worst;
     if (worst / tolerance > v->result->worst) v->result->worst = worst / tolerance;
-    if (worst > tolerance) fail(v, "%s departs from its reference by %.2e (allowed %.1e)", op->name, worst, tolerance);
+    if (worst > tolerance)
+        fail(v, "%s departs from its reference by %.2e (allowed %.1e)", op->name, worst, tolerance);
 }
 
 static pm_status compare_tensor(verification *v, const pm_op *op, pm_tensor tensor, pm_error *error)
@@ -121,14 +124,15 @@ static pm_status compare_nodes(verification *v, pm_error *error)
             if (read_by_plan(v, node->out[i])) status = compare_tensor(v, node->op, node->out[i], error);
         }
         for (uint32_t i = 0; status == PM_OK && i < node->n_in; i++) {
-            if (pm_is(node->in[i]) && node->op->updates >> i & 1u) status = compare_tensor(v, node->op, node->in[i], error);
+            if (pm_is(node->in[i]) && node->op->updates >> i & 1u)
+                status = compare_tensor(v, node->op, node->in[i], error);
         }
         v->result->nodes++;
     }
     return status;
 }
 
-/* ---- Gradients --------------------------------------------------------------------------------------------- */
+/* ---- Gradients ----------------------------------------------------------------------------------------- */
 
 static double loss_at(verification *v, double *where, double value)
 {
@@ -153,8 +157,10 @@ static void check_differences(verification *v)
         uint64_t first = pm_info(v->graph, param)->offset / 4;
         for (uint32_t i = 0; i < leaf.count; i++) {
             double x = leaf.f[i];
-            double numeric = (loss_at(v, &leaf.f[i], x + STEP) - loss_at(v, &leaf.f[i], x - STEP)) / (2 * STEP);
-            double error = fabs(numeric - analytic[first + i]) / (fabs(numeric) > scale ? fabs(numeric) : scale);
+            double numeric =
+                (loss_at(v, &leaf.f[i], x + STEP) - loss_at(v, &leaf.f[i], x - STEP)) / (2 * STEP);
+            double error =
+                fabs(numeric - analytic[first + i]) / (fabs(numeric) > scale ? fabs(numeric) : scale);
             if (!(error <= v->result->gradient_error)) v->result->gradient_error = error;
         }
     }
@@ -166,7 +172,8 @@ static void check_differences(verification *v)
     }
 }
 
-/* <dy, J dx> by the reference along a random direction, against <J^T dy, dx> with the gradient that the device computed. */
+/* <dy, J dx> by the reference along a random direction, against <J^T dy, dx> with the gradient that the
+ * device computed. */
 static pm_status check_adjoint(verification *v, pm_error *error)
 {
     uint32_t count = v->graph->arena_elements, state = 7;
@@ -192,7 +199,8 @@ static pm_status check_adjoint(verification *v, pm_error *error)
             for (uint32_t i = 0; i < count; i++) arena.f[i] -= h * direction[i];
         }
         double derivative = (along[0] - along[1]) / (2 * STEP);
-        double magnitude = sqrt(norm * size / (count ? count : 1)) + 1e-30; /* what a random pair would give */
+        double magnitude =
+            sqrt(norm * size / (count ? count : 1)) + 1e-30; /* what a random pair would give */
         v->result->adjoint_error = fabs(derivative - dot) / magnitude;
         if (!(v->result->adjoint_error <= ADJOINT_TOLERANCE)) {
             fail(v, "%s: <dy, J dx> and <J^T dy, dx> differ by %.2e (allowed %.1e)", v->op->name,
@@ -204,8 +212,8 @@ static pm_status check_adjoint(verification *v, pm_error *error)
     return status;
 }
 
-pm_status pm_verify_case(pm_device *device, const pm_op *op, const pm_case *test, pm_precision precision, bool gradient,
-                         pm_verify_result *out, pm_error *error)
+pm_status pm_verify_case(pm_device *device, const pm_op *op, const pm_case *test, pm_precision precision,
+                         bool gradient, pm_verify_result *out, pm_error *error)
 {
     memset(out, 0, sizeof *out);
     out->ok = true;

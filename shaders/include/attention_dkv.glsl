@@ -1,5 +1,5 @@
-// dV = P^T dO and dK = dS^T Q scale; see attention_dq.comp. A lane has a few keys and goes through the queries that
-// see any of them.
+// dV = P^T dO and dK = dS^T Q scale; see attention_dq.comp. A lane has a few keys and goes through the
+// queries that see any of them.
 #include "attention_tile.glsl"
 
 PM_ROWS(0, q)
@@ -16,7 +16,8 @@ void main()
     if (!attention_begin()) return;
     float product[TILE][BLOCK], weight[TILE][BLOCK], one[TILE];
     [[unroll]] for (uint t = 0; t < TILE; t++) one[t] = 1.0;
-    // The first query that sees key first_row is first_row + queries - keys; blocks begin at multiples of BLOCK.
+    // The first query that sees key first_row is first_row + queries - keys; blocks begin at multiples of
+    // BLOCK.
     uint unseen = CAUSAL && first_row + p.queries > p.keys ? first_row + p.queries - p.keys : 0;
     uint begin = unseen / BLOCK * BLOCK;
     for (uint first = begin; first < p.queries; first += BLOCK) {

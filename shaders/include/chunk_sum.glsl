@@ -1,6 +1,6 @@
-// The first stage of a long sum: a workgroup of 64 lanes covers a chunk of 8192 elements, and each lane leaves one
-// partial sum, of groups of four that lie 64 groups apart. So the order is one of the length, on every device.
-// runtime/ops/chunk_sum.h has the same numbers.
+// The first stage of a long sum: a workgroup of 64 lanes covers a chunk of 8192 elements, and each lane
+// leaves one partial sum, of groups of four that lie 64 groups apart. So the order is one of the length, on
+// every device. runtime/ops/chunk_sum.h has the same numbers.
 //
 // As in each_quad.glsl, `count` is of the whole tensor, and i counts from the beginning of a piece.
 #ifndef CHUNK_SUM_GLSL
@@ -12,9 +12,9 @@ const uint PM_CHUNK_QUADS = PM_CHUNK_LANES * PM_CHUNK_TURNS;
 
 #define PM_CHUNK_COUNT_HERE(count) ((count)-p.base * PM_CHUNK_QUADS * 4)
 
-#define PM_EACH_CHUNK_QUAD(i, count)                                                                                   \
-    for (uint turn = 0, i = gl_WorkGroupID.x * PM_CHUNK_QUADS + gl_LocalInvocationID.x; turn < PM_CHUNK_TURNS;         \
-         turn++, i += PM_CHUNK_LANES)                                                                                  \
+#define PM_EACH_CHUNK_QUAD(i, count)                                                                           \
+    for (uint turn = 0, i = gl_WorkGroupID.x * PM_CHUNK_QUADS + gl_LocalInvocationID.x; turn < PM_CHUNK_TURNS; \
+         turn++, i += PM_CHUNK_LANES)                                                                          \
         if (4 * i < PM_CHUNK_COUNT_HERE(count))
 
 // v, with the elements past `count` set to zero.

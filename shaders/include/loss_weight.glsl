@@ -1,5 +1,6 @@
-// The optional weights of the squared error: none, one per element, or one per sample. Needs `weight_of_element` (groups
-// of four) and `weight_of_sample` as inputs, and p.size (elements of a sample) and p.count.
+// The optional weights of the squared error: none, one per element, or one per sample. Needs
+// `weight_of_element` (groups of four) and `weight_of_sample` as inputs, and p.size (elements of a sample)
+// and p.count.
 #ifndef LOSS_WEIGHT_GLSL
 #define LOSS_WEIGHT_GLSL
 

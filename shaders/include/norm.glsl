@@ -1,7 +1,7 @@
 // What the kernels of normalisation share. x is [sample, position, channel]; with xhat = (x - mean) rstd,
 //     u = (xhat gamma + beta) gain + shift,  gain = 1 + scale,  y = silu(u) or u.
-// mean and rstd belong to a sample and group of channels, or to a row (PER_ROW: layer normalisation); scale and
-// shift to a sample, or to a row (PER_TOKEN). A lane works on four neighbouring channels.
+// mean and rstd belong to a sample and group of channels, or to a row (PER_ROW: layer normalisation); scale
+// and shift to a sample, or to a row (PER_TOKEN). A lane works on four neighbouring channels.
 #ifndef NORM_GLSL
 #define NORM_GLSL
 
@@ -40,7 +40,8 @@ PM_ROWS(6, shift)
 // What a lane holds of the quad that it works on.
 vec4 mean4, rstd4, gamma4, beta4, gain4, shift4;
 
-// A piece's x, y and whatever else is as large begin at its first row, which is this one; all else is bound whole.
+// A piece's x, y and whatever else is as large begin at its first row, which is this one; all else is bound
+// whole.
 uint first_row()
 {
     return p.base * p.rows_per_base;
@@ -80,8 +81,8 @@ uint statistic_at(uint row, uint sample_index, uint channel)
     return (first_sample() + sample_index) * (p.channels / p.group_channels) + group;
 }
 
-#define NORM_STATISTIC4(name, row, sample_index, quad)                                                                 \
-    vec4(name(statistic_at(row, sample_index, 4 * (quad))), name(statistic_at(row, sample_index, 4 * (quad) + 1)),     \
+#define NORM_STATISTIC4(name, row, sample_index, quad)                                                             \
+    vec4(name(statistic_at(row, sample_index, 4 * (quad))), name(statistic_at(row, sample_index, 4 * (quad) + 1)), \
          name(statistic_at(row, sample_index, 4 * (quad) + 2)), name(statistic_at(row, sample_index, 4 * (quad) + 3)))
 
 void load_modulation(uint row, uint quad)

@@ -1,5 +1,5 @@
-// dx = rstd (dxhat - <dxhat> - xhat <dxhat xhat>), where <> is the mean over what shares a mean and rstd; and the
-// gradients of a modulation per token, which are sums of one term. Reference: reference_norm_backward in
+// dx = rstd (dxhat - <dxhat> - xhat <dxhat xhat>), where <> is the mean over what shares a mean and rstd; and
+// the gradients of a modulation per token, which are sums of one term. Reference: reference_norm_backward in
 // runtime/ops/norm_backward.c.
 #include "norm.glsl"
 

@@ -1,5 +1,5 @@
-// Kernels with a lane for each (sample, group of channels): the quads of a row that hold channels of the group, and
-// which of their components do.
+// Kernels with a lane for each (sample, group of channels): the quads of a row that hold channels of the
+// group, and which of their components do.
 #ifndef NORM_GROUP_GLSL
 #define NORM_GROUP_GLSL
 

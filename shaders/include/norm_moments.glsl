@@ -1,5 +1,6 @@
 // Group normalisation, first stage: mean and sum of squared deviations of each channel over a chunk of CHUNK
-// positions, in two sweeps. Lanes lie along the channels, four each; those beyond CHANNEL_LANES on further chunks.
+// positions, in two sweeps. Lanes lie along the channels, four each; those beyond CHANNEL_LANES on further
+// chunks.
 #include "rows.glsl"
 
 layout(constant_id = 1) const uint CHANNEL_LANES = 8;

@@ -1,5 +1,5 @@
-// Layer normalisation: mean and 1 / sqrt(variance + eps) of each row, a lane a row, in two sweeps: the second sums
-// squares around the mean that the first one found.
+// Layer normalisation: mean and 1 / sqrt(variance + eps) of each row, a lane a row, in two sweeps: the second
+// sums squares around the mean that the first one found.
 #include "exact.glsl"
 #include "rows.glsl"
 

@@ -1,38 +1,39 @@
-// What every shader of Pumice includes: how it names its inputs and outputs, and the one difference between the
-// precisions `exact` and `f32`.
+// What every shader of Pumice includes: how it names its inputs and outputs, and the one difference between
+// the precisions `exact` and `f32`.
 //
 // A shader is compiled four times: {storage, texel} x {exact, f32}.
 //   PM_TEXEL  inputs are uniform texel buffers, which CPU drivers make far faster code of; else storage buffers.
 //   PM_FMA    precision f32: PM_MAD is one fma(). Without it (precision exact) the build marks every multiply, add and
 //             subtract of the module NoContraction, so that all drivers round each of them alone.
 //
-// Inputs are functions of an element index: PM_INPUT(0, x) gives float x(uint i); PM_INPUT4(0, x) gives vec4 x(uint i),
-// where i counts groups of four; PM_INPUT_UINT(0, x) gives uint x(uint i). Outputs are arrays: PM_OUTPUT(1, y) gives float
-// y[]. Bindings are numbered in the order in which the operator's dispatch rule binds its tensors.
+// Inputs are functions of an element index: PM_INPUT(0, x) gives float x(uint i); PM_INPUT4(0, x) gives vec4
+// x(uint i), where i counts groups of four; PM_INPUT_UINT(0, x) gives uint x(uint i). Outputs are arrays:
+// PM_OUTPUT(1, y) gives float y[]. Bindings are numbered in the order in which the operator's dispatch rule
+// binds its tensors.
 #ifndef PUMICE_GLSL
 #define PUMICE_GLSL
 
 #extension GL_EXT_control_flow_attributes : require
 
 #ifdef PM_TEXEL
-#define PM_INPUT(b, name)                                                                                              \
-    layout(set = 0, binding = b) uniform samplerBuffer name##_texels;                                                 \
+#define PM_INPUT(b, name)                                             \
+    layout(set = 0, binding = b) uniform samplerBuffer name##_texels; \
     float name(uint i) { return texelFetch(name##_texels, int(i)).x; }
-#define PM_INPUT4(b, name)                                                                                             \
-    layout(set = 0, binding = b) uniform samplerBuffer name##_texels;                                                 \
+#define PM_INPUT4(b, name)                                            \
+    layout(set = 0, binding = b) uniform samplerBuffer name##_texels; \
     vec4 name(uint i) { return texelFetch(name##_texels, int(i)); }
-#define PM_INPUT_UINT(b, name)                                                                                         \
-    layout(set = 0, binding = b) uniform usamplerBuffer name##_texels;                                                \
+#define PM_INPUT_UINT(b, name)                                         \
+    layout(set = 0, binding = b) uniform usamplerBuffer name##_texels; \
     uint name(uint i) { return texelFetch(name##_texels, int(i)).x; }
 #else
-#define PM_INPUT(b, name)                                                                                              \
-    layout(set = 0, binding = b, std430) readonly restrict buffer name##_block { float name##_data[]; };              \
+#define PM_INPUT(b, name)                                                                                \
+    layout(set = 0, binding = b, std430) readonly restrict buffer name##_block { float name##_data[]; }; \
     float name(uint i) { return name##_data[i]; }
-#define PM_INPUT4(b, name)                                                                                             \
-    layout(set = 0, binding = b, std430) readonly restrict buffer name##_block { vec4 name##_data[]; };               \
+#define PM_INPUT4(b, name)                                                                              \
+    layout(set = 0, binding = b, std430) readonly restrict buffer name##_block { vec4 name##_data[]; }; \
     vec4 name(uint i) { return name##_data[i]; }
-#define PM_INPUT_UINT(b, name)                                                                                         \
-    layout(set = 0, binding = b, std430) readonly restrict buffer name##_block { uint name##_data[]; };               \
+#define PM_INPUT_UINT(b, name)                                                                          \
+    layout(set = 0, binding = b, std430) readonly restrict buffer name##_block { uint name##_data[]; }; \
     uint name(uint i) { return name##_data[i]; }
 #endif
 
@@ -43,9 +44,9 @@
 #define PM_INOUT4(b, name) layout(set = 0, binding = b, std430) restrict buffer name##_block { vec4 name[]; }
 #define PM_INOUT_UINT(b, name) layout(set = 0, binding = b, std430) restrict buffer name##_block { uint name[]; }
 
-// Push constants: `layout(push_constant) uniform Push { PM_PUSH_COMMON uint rows; } p;`. A dispatch that is larger than the
-// device allows is run in pieces along its split axis; `base` is the first workgroup of the piece. Bindings that the
-// operator declared as sliced start at the piece, the others at their beginning.
+// Push constants: `layout(push_constant) uniform Push { PM_PUSH_COMMON uint rows; } p;`. A dispatch that is
+// larger than the device allows is run in pieces along its split axis; `base` is the first workgroup of the
+// piece. Bindings that the operator declared as sliced start at the piece, the others at their beginning.
 #define PM_PUSH_COMMON uint base;
 
 // The workgroup size along x is specialization constant 0 of every shader.

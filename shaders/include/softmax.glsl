@@ -1,5 +1,5 @@
-// y = exp(x - max) / sum exp(x - max) over each row, a lane a row: three sweeps, for the maximum, the sum and the
-// result. Reference: reference_softmax in runtime/ops/softmax.c.
+// y = exp(x - max) / sum exp(x - max) over each row, a lane a row: three sweeps, for the maximum, the sum and
+// the result. Reference: reference_softmax in runtime/ops/softmax.c.
 #include "exact.glsl"
 #include "rows.glsl"
 

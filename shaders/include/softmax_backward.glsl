@@ -1,6 +1,6 @@
-// dx = y (dy - sum of dy y over the row), a lane a row. Since the y of a row add up to 1, the same number may be
-// taken from every dy; it is the dy of the largest y, so that little cancels where that y is nearly 1. Reference:
-// reference_softmax_backward in runtime/ops/softmax.c.
+// dx = y (dy - sum of dy y over the row), a lane a row. Since the y of a row add up to 1, the same number may
+// be taken from every dy; it is the dy of the largest y, so that little cancels where that y is nearly 1.
+// Reference: reference_softmax_backward in runtime/ops/softmax.c.
 #include "rows.glsl"
 
 layout(push_constant) uniform Push

@@ -1,7 +1,7 @@
 // Column sums: what sum.comp and its variant are. The input is `outer` blocks of rows of `width` units; a
-// block is cut into chunks of `chunk` rows, and output row (block, chunk) is the sum of the chunk's rows, added
-// in order. The last row of a block may be shorter than the others: `block` is how many units a block has.
-// runtime/ops/reduce.c calls this once or more often.
+// block is cut into chunks of `chunk` rows, and output row (block, chunk) is the sum of the chunk's rows,
+// added in order. The last row of a block may be shorter than the others: `block` is how many units a block
+// has. runtime/ops/reduce.c calls this once or more often.
 #include "slab.glsl"
 
 // Elements of the very last unit; 0: all four. Only where there is one block.

@@ -1,11 +1,13 @@
-// The register tile that the matrix kernels share. Each invocation computes TILE_ROWS rows of TILE_COLUMNS vec4s: for every
-// four terms of the sum it fetches a few vectors of both operands, and adds four products to each accumulator in turn. No
-// shared memory and no barriers, of which CPU drivers make slow code; every loop over registers is unrolled, or they would
-// become memory. What varies from call to call is a push constant where that is free, so that a driver compiles few variants.
+// The register tile that the matrix kernels share. Each invocation computes TILE_ROWS rows of TILE_COLUMNS
+// vec4s: for every four terms of the sum it fetches a few vectors of both operands, and adds four products to
+// each accumulator in turn. No shared memory and no barriers, of which CPU drivers make slow code; every loop
+// over registers is unrolled, or they would become memory. What varies from call to call is a push constant
+// where that is free, so that a driver compiles few variants.
 //
-// Operands are read four neighbours at a time: rows are whole vec4s, and so is the number of terms. Matrices of other sizes
-// are first copied into such rows, with zeros at the end (matmul_pad.comp). That changes no sum: an accumulator starts from
-// +0 and so is never -0, and adding 0 x 0 leaves every other number as it is. Only the output may have rows of any length.
+// Operands are read four neighbours at a time: rows are whole vec4s, and so is the number of terms. Matrices
+// of other sizes are first copied into such rows, with zeros at the end (matmul_pad.comp). That changes no
+// sum: an accumulator starts from +0 and so is never -0, and adding 0 x 0 leaves every other number as it is.
+// Only the output may have rows of any length.
 #ifndef PUMICE_TILE_GLSL
 #define PUMICE_TILE_GLSL
 
@@ -18,18 +20,18 @@ vec4 tile_a[4];               // of four rows: four terms
 vec4 tile_b[4][TILE_COLUMNS]; // of four terms: the columns
 
 // The output, seen as vec4s and as elements.
-#define PM_TILE_OUTPUT(b)                                                                                              \
-    PM_OUTPUT4(b, out_quads);                                                                                          \
+#define PM_TILE_OUTPUT(b)     \
+    PM_OUTPUT4(b, out_quads); \
     PM_OUTPUT(b, out_elements);
 
 // Writes v to the vec4 of that number in a row of `width` elements; uses what PM_TILE_OUTPUT declares.
-#define PM_TILE_STORE(row, quad, width, v)                                                                             \
-    if (WHOLE_QUADS) {                                                                                                 \
-        out_quads[(row) * ((width) / 4) + (quad)] = v;                                                                 \
-    } else {                                                                                                           \
-        [[unroll]] for (uint e = 0; e < 4; e++) {                                                                      \
-            if (4 * (quad) + e < (width)) out_elements[(row) * (width) + 4 * (quad) + e] = (v)[e];                     \
-        }                                                                                                              \
+#define PM_TILE_STORE(row, quad, width, v)                                                         \
+    if (WHOLE_QUADS) {                                                                             \
+        out_quads[(row) * ((width) / 4) + (quad)] = v;                                             \
+    } else {                                                                                       \
+        [[unroll]] for (uint e = 0; e < 4; e++) {                                                  \
+            if (4 * (quad) + e < (width)) out_elements[(row) * (width) + 4 * (quad) + e] = (v)[e]; \
+        }                                                                                          \
     }
 
 uint quads(uint elements) { return (elements + 3) / 4; }

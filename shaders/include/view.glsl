@@ -13,8 +13,8 @@ struct pm_view {
     pm_divisor extent[4]; // of the output's axes but the first
 };
 
-#define PM_PUSH_VIEW \
-    PM_PUSH_SLAB \
+#define PM_PUSH_VIEW                                                                     \
+    PM_PUSH_SLAB                                                                         \
     uint input_slab; /* units of the input that one slab covers; 0: it is bound whole */ \
     pm_view view;
 
