@@ -1,7 +1,8 @@
-# The recipes, models/recipes/NAME.json, as one C file of bytes that is compiled into the library: the binary finds them
-# by name wherever it lies.
+# The recipes, models/recipes/NAME.json, as one C file of bytes that is compiled into the library: the binary
+# finds them by name wherever it lies.
 
-# Writes the C file, when the build is configured (and again when a recipe has changed), and sets `result` to it.
+# Writes the C file, when the build is configured (and again when a recipe has changed), and sets `result` to
+# it.
 function(pumice_embed_recipes result)
     set(names "")
     set(texts "")

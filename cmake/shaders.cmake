@@ -1,12 +1,13 @@
-# The shader pipeline. Each shaders/NAME.comp becomes four SPIR-V modules, {storage, texel} x {exact, f32}, and all of
-# them become one C file of words, which is compiled into the library.
+# The shader pipeline. Each shaders/NAME.comp becomes four SPIR-V modules, {storage, texel} x {exact, f32},
+# and all of them become one C file of words, which is compiled into the library.
 #
-# f32:   glslc -O, spirv-val.
-# exact: glslc -O0, embed_shaders --exact, spirv-opt with the passes below, embed_shaders --exact, spirv-val. Every
-#        multiply, add and subtract has to carry NoContraction before the optimiser sees it, and the passes are only those
-#        that move code and forget what is dead: spirv-opt -O also folds arithmetic, and where its copies of inlined
-#        functions had lost the mark it has made an fma of a multiply and an add, or one product of two constants. The
-#        drivers optimise again, and they honour the marks.
+# Precision f32: glslc -O, spirv-val.
+#
+# Precision exact: glslc -O0, embed_shaders --exact, spirv-opt with the passes below, embed_shaders --exact,
+# spirv-val. Every multiply, add and subtract has to carry NoContraction before the optimiser sees it, and the
+# passes are only those that move code and forget what is dead: spirv-opt -O also folds arithmetic, and where
+# its copies of inlined functions had lost the mark it has made an fma of a multiply and an add, or one product
+# of two constants. The drivers optimise again, and they honour the marks.
 
 set(PUMICE_EXACT_PASSES --strip-debug --wrap-opkill --eliminate-dead-branches --merge-return
     --inline-entry-points-exhaustive --eliminate-dead-functions --eliminate-dead-code-aggressive --private-to-local
@@ -16,7 +17,8 @@ set(PUMICE_EXACT_PASSES --strip-debug --wrap-opkill --eliminate-dead-branches --
     --eliminate-dead-branches --merge-blocks --redundancy-elimination --eliminate-dead-code-aggressive
     --eliminate-dead-inserts --merge-blocks)
 
-# A shader that says `#extension X : require` is left out, with a message, when the installed glslc does not know X.
+# A shader that says `#extension X : require` is left out, with a message, when the installed glslc does not
+# know X.
 
 set(PUMICE_GLSLC_FLAGS --target-env=vulkan1.2 -Werror
     -I ${PROJECT_SOURCE_DIR}/shaders/include -I ${PROJECT_SOURCE_DIR}/shaders)

@@ -31,8 +31,8 @@ int main(int argc, char **argv)
         printf("%s: %ux%u, %u classes, on %s\n", info.name, info.width, info.height, info.classes,
                pm_device_facts_of(device)->name);
         pixels = malloc((size_t)options.count * info.height * info.width * info.channels);
-        if (!pixels) return PM_NO_MEMORY;
-        status = pm_model_sample(device, model, &options, pixels, NULL, &error);
+        status = PM_NO_MEMORY;
+        if (pixels) status = pm_model_sample(device, model, &options, pixels, NULL, &error);
         if (status == PM_OK) {
             status = pm_write_png(argv[2], pixels, options.count, 0, info.height, info.width, info.channels,
                                   NULL, &error);

@@ -23,7 +23,7 @@ typedef struct pm_model_info {
 } pm_model_info;
 
 /* Reads a safetensors file that pumice wrote (a model, or a training checkpoint, of which the average of the
- * weights is taken where there is one). Fails with PM_IO or PM_BAD_FILE. The caller closes it. */
+ * weights is taken where there is one). Fails with PM_IO, PM_BAD_FILE, PM_NO_MEMORY. The caller closes it. */
 pm_status pm_model_open(const char *path, pm_model **out, pm_error *error);
 void pm_model_close(pm_model *model);
 /* Strings are owned by the model. */
@@ -35,19 +35,17 @@ typedef struct pm_sample_options {
     uint64_t seed;          /* picture i depends on (seed, i) alone, not on batch or device */
     uint64_t first;         /* number of the first picture: seeds continue across calls */
     const char *sampler;    /* "ddim", "ddpm" or "ddpm-large"; NULL: the recipe's */
-    const char
-        *spacing;   /* of timesteps: "leading", "trailing", "linspace", "quadratic"; NULL: the recipe's */
-    uint32_t steps; /* 0: the recipe's */
-    float eta;      /* of DDIM: 0 deterministic, 1 as random as DDPM; negative: the recipe's */
-    float guidance; /* guidance scale w: eps_null + w (eps_class - eps_null); 1 costs one pass. NAN: the
-                       recipe's */
-    uint32_t batch; /* pictures at a time; 0: chosen */
+    const char *spacing;    /* "leading", "linspace", "trailing", "quadratic"; NULL: the recipe's */
+    uint32_t steps;         /* timesteps visited, at most the process's T; 0: the recipe's */
+    float eta;              /* of DDIM: 0 deterministic, 1 as random as DDPM; negative: the recipe's */
+    float guidance;         /* scale w: null + w (class - null); 1 costs one pass; NAN: the recipe's */
+    uint32_t batch;         /* pictures at a time; 0: 64 */
     pm_precision precision;
-    /* Called after every step of a batch, and once at the end; returning false stops with PM_OK and what is
-     * done so far. */
+    /* Called after every step of every batch; done is total at the last one. Returning false stops with
+     * PM_OK: the pictures of the batch under way are then the estimate of that step. */
     bool (*progress)(void *user, uint32_t done, uint32_t total);
-    /* With preview_every > 0: the estimate of the finished pictures first .. first+count-1 every so many
-     * steps. */
+    /* With preview_every > 0, every so many steps: the estimate of the finished pictures first ..
+     * first+count-1, counted from the first of this call. The pixels are lent for the call. */
     uint32_t preview_every;
     void (*preview)(void *user, uint32_t step, uint32_t first, uint32_t count, const uint8_t *pixels);
     void *user;
@@ -56,13 +54,15 @@ typedef struct pm_sample_options {
 /* Every field at "the recipe's" or its neutral value. */
 pm_sample_options pm_sample_defaults(void);
 
-/* Draws pictures: pixels [count][height][width][channels], 8 bits. *made is how many are complete (may be
- * NULL). */
+/* Draws pictures: pixels [count][height][width][channels], 8 bits, the caller's. *made (may be NULL) is how
+ * many were written. Fails with PM_BAD_USAGE when the model is a classifier or an option does not fit it,
+ * PM_BAD_FILE when the file lacks a tensor, and as pm_plan_create and pm_plan_run do. */
 pm_status pm_model_sample(pm_device *device, const pm_model *model, const pm_sample_options *options,
                           uint8_t *pixels, uint32_t *made, pm_error *error);
 
 /* Writes one 8-bit picture, or `count` of them as a grid with `columns` columns, as PNG; `parameters` (or
- * NULL) goes into a text chunk of that name. The file appears whole or not at all. */
+ * NULL) goes into a text chunk of that name. 0 columns: a grid that is nearly square. The file appears whole
+ * or not at all. Fails with PM_BAD_USAGE (sizes, channels other than 1 and 3), PM_IO, PM_NO_MEMORY. */
 pm_status pm_write_png(const char *path, const uint8_t *pixels, uint32_t count, uint32_t columns,
                        uint32_t height, uint32_t width, uint32_t channels, const char *parameters,
                        pm_error *error);

@@ -81,8 +81,8 @@ typedef struct pm_device_facts {
 } pm_device_facts;
 
 typedef struct pm_device_options {
-    const char
-        *select; /* index, part of the name, UUID prefix or "cpu"; NULL: $PUMICE_DEVICE, then the rule */
+    /* Index, part of the name, beginning of the UUID, or "cpu". NULL: $PUMICE_DEVICE, then the rule. */
+    const char *select;
     bool no_texel_inputs;   /* read inputs as storage buffers even where texel buffers are faster */
     bool no_mapped_memory;  /* move data through a staging buffer even where memory can be mapped */
     bool no_pipeline_cache; /* neither read nor write the pipeline cache on disk */
@@ -93,11 +93,13 @@ typedef struct pm_device_options {
  * loader or no driver, or when a driver fails to enumerate. */
 pm_status pm_device_list(pm_device_facts *facts, uint32_t *count, pm_error *error);
 
-/* Opens a device. The rule, when nothing is selected: discrete before integrated before virtual before CPU,
- * then the lower index. The caller closes it, after every plan on it is destroyed. */
+/* Opens a device; `options` may be NULL. The rule, when nothing is selected: discrete before integrated
+ * before virtual before CPU, then the lower index. The caller closes it, after every plan on it is destroyed.
+ * Fails with PM_NO_DEVICE when there is no usable device or none that matches, PM_NO_MEMORY. */
 pm_status pm_device_open(const pm_device_options *options, pm_device **out, pm_error *error);
 void pm_device_close(pm_device *device);
 
+/* Owned by the device. */
 const pm_device_facts *pm_device_facts_of(const pm_device *device);
 
 /* One line that says why this device was chosen. Owned by the device. */
@@ -121,15 +123,15 @@ typedef struct pm_shape {
 
 typedef struct pm_graph pm_graph;
 
-/* A handle into its graph. id 0 is "no tensor": what optional arguments take and what a failed graph
- * returns. */
+/* A handle into its graph, valid as long as that. id 0 is "no tensor": what optional arguments take and what
+ * a failed graph returns. */
 typedef struct pm_tensor {
     uint32_t id;
 } pm_tensor;
 
 #define PM_NONE ((pm_tensor){0})
 
-/* Returns NULL when host memory ran out. */
+/* NULL when host memory ran out. The caller destroys it, after every plan that was made from it. */
 pm_graph *pm_graph_create(void);
 void pm_graph_destroy(pm_graph *graph);
 
@@ -161,7 +163,8 @@ typedef struct pm_init {
 } pm_init;
 
 /* A trainable f32 tensor. All parameters of a graph lie in one flat arena, in the order of their creation.
- * The path (scopes and name) must be new. */
+ * The path (scopes and name) must be new: it is what names the parameter in messages and files. A tensor,
+ * this or any other, has at least one element and fewer than 2^31. */
 pm_tensor pm_param(pm_graph *graph, const char *name, pm_shape shape, pm_init init);
 
 /* A tensor that keeps its contents from run to run: written by the host (pm_plan_write) or by operators that
@@ -188,9 +191,10 @@ const char *pm_name_of(const pm_graph *graph, pm_tensor tensor);
 
 /* - element by element (ops/elementwise.c) */
 
-pm_tensor pm_silu(pm_graph *graph, pm_tensor x); /* x sigmoid(x) */
-pm_tensor pm_gelu(pm_graph *graph,
-                  pm_tensor x); /* tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+/* x sigmoid(x) */
+pm_tensor pm_silu(pm_graph *graph, pm_tensor x);
+/* The tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+pm_tensor pm_gelu(pm_graph *graph, pm_tensor x);
 pm_tensor pm_sigmoid(pm_graph *graph, pm_tensor x);
 pm_tensor pm_tanh_of(pm_graph *graph, pm_tensor x);
 /* alpha x + beta */
@@ -211,12 +215,13 @@ pm_tensor pm_sum(pm_graph *graph, pm_tensor x);
 
 /* - moving data (ops/layout.c, ops/resample.c) */
 
-/* The same elements under another shape of as many; no data moves. */
+/* The same elements under another shape of as many; no data moves: both name the same memory. */
 pm_tensor pm_reshape(pm_graph *graph, pm_tensor x, pm_shape shape);
+/* a, then b, along `axis`; the other extents are equal. f32 or u32. */
 pm_tensor pm_concat(pm_graph *graph, pm_tensor a, pm_tensor b, uint32_t axis);
-/* Elements begin .. end-1 along `axis`. */
+/* Elements begin .. end-1 along `axis`. f32 or u32. */
 pm_tensor pm_slice(pm_graph *graph, pm_tensor x, uint32_t axis, uint32_t begin, uint32_t end);
-/* Output axis i is input axis order[i]. */
+/* Output axis i is input axis order[i]; `order` has as many entries as x has axes. f32 or u32. */
 pm_tensor pm_transpose(pm_graph *graph, pm_tensor x, const uint32_t *order);
 /* Nearest-neighbour up-sampling by an integer factor, [B,H,W,C] -> [B,fH,fW,C]. */
 pm_tensor pm_upsample_nearest(pm_graph *graph, pm_tensor x, uint32_t factor);
@@ -243,18 +248,19 @@ typedef struct pm_conv2d_args {
     uint32_t pad_top, pad_left, pad_bottom, pad_right;
 } pm_conv2d_args;
 
-/* Cross-correlation of x [B,H,W,Cin] with weight [kh,kw,Cin,Cout] (1x1 or 3x3), zeros outside. Ho = (H + pads
- * - kh) / stride + 1, likewise Wo. */
+/* Cross-correlation of x [B,H,W,Cin] with weight [kh,kw,Cin,Cout], zeros outside: [B,Ho,Wo,Cout] with
+ * Ho = (H + pads - kh) / stride + 1, likewise Wo. Kernels are at most 16x16, and each pad is smaller than the
+ * kernel. */
 pm_tensor pm_conv2d(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_conv2d_args args);
 
 /* - normalisation (ops/norm.c) */
 
 typedef struct pm_norm_args {
     pm_tensor gamma, beta; /* [C] or PM_NONE */
-    pm_tensor scale,
-        shift; /* modulation (adaLN, FiLM): y (1 + scale) + shift. [B,C]: per sample; x's own shape but
-                * without height and width collapsed, i.e. [B,T,C] for x [B,T,C]: per token. Or PM_NONE. */
-    float eps; /* 0: 1e-5 */
+    /* Modulation (adaLN, FiLM), y (1 + scale) + shift: [B,C] for each sample, or x's own shape for each
+     * position, both the same way; or PM_NONE. */
+    pm_tensor scale, shift;
+    float eps; /* added to the variance, at least 1e-30; 0: 1e-5 */
     bool silu; /* apply x sigmoid(x) to the result */
 } pm_norm_args;
 
@@ -266,7 +272,7 @@ pm_tensor pm_layer_norm(pm_graph *graph, pm_tensor x, pm_norm_args args);
 
 /* - softmax and attention (ops/softmax.c, ops/attention.c) */
 
-/* Over the last axis. */
+/* exp(x) / sum exp(x) over the last axis, in x's shape. */
 pm_tensor pm_softmax(pm_graph *graph, pm_tensor x);
 
 typedef enum pm_mask { PM_MASK_NONE = 0, PM_MASK_CAUSAL = 1 } pm_mask;
@@ -288,7 +294,7 @@ pm_tensor pm_embedding(pm_graph *graph, pm_tensor table, pm_tensor index);
 
 /* The counter of a run: u32 [4] = step, first sample of the batch, seed (low word), seed (high word). */
 pm_tensor pm_counter(pm_graph *graph);
-/* step += 1, as the last thing of a run. */
+/* step += 1, as the last thing of a run: what is emitted after it sees the next step. */
 void pm_advance(pm_graph *graph, pm_tensor counter);
 
 /* u32 [count], all of them table[min(step, S-1)] for table u32 [S]: what a schedule says of the counter's
@@ -303,8 +309,8 @@ pm_tensor pm_random_index(pm_graph *graph, pm_tensor counter, uint32_t stream, u
 /* u32 [B]: an index drawn from softmax(logits [B,V]), by inversion of the running sum in order. Not
  * differentiable. */
 pm_tensor pm_categorical(pm_graph *graph, pm_tensor logits, pm_tensor counter, uint32_t stream);
-/* Zeroes each element with probability p and divides the rest by 1 - p. The mask is regenerated in the
- * backward pass, never stored (ops/dropout.c). */
+/* Zeroes each element of x [B,...] with probability p < 1 and divides the rest by 1 - p. The mask is
+ * regenerated in the backward pass, never stored (ops/dropout.c). */
 pm_tensor pm_dropout(pm_graph *graph, pm_tensor x, float p, pm_tensor counter, uint32_t stream);
 /* Labels u32 [B], each replaced by null_label with probability p: the condition dropout of classifier-free
  * guidance. */
@@ -316,15 +322,17 @@ pm_tensor pm_drop_labels(pm_graph *graph, pm_tensor labels, float p, uint32_t nu
 /* Mean over all elements of weight * (prediction - target)^2; weight has the shape of the prediction, or [B],
  * or is PM_NONE. */
 pm_tensor pm_mse(pm_graph *graph, pm_tensor prediction, pm_tensor target, pm_tensor weight);
-/* Mean over rows of weight * -log softmax(logits [R,V])[label u32 [R]]; weight [R] or PM_NONE. A label >= V
- * is ignored and gives 0. */
+/* Mean over the R rows of weight * -log softmax(logits [R,V])[label u32 [R]]; weight [R] or PM_NONE; V is at
+ * most 2^20. A row whose label is >= V is ignored: it adds 0, and still counts in the mean. */
 pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, pm_tensor weight);
 
 /* - optimiser (ops/optimizer.c) */
 
 typedef struct pm_adamw_args {
-    float beta1, beta2, eps, weight_decay; /* decay applies to parameters of rank 2 and more (1711.05101) */
-    float clip_norm;                       /* gradients are scaled down to this global norm; 0: not */
+    float beta1, beta2;          /* decay of both moments, in [0, 1) */
+    float eps;                   /* added to the root of the second moment; at least 1e-20 */
+    float weight_decay;          /* of parameters of rank 2 and more, times the learning rate (1711.05101) */
+    float clip_norm;             /* gradients are scaled down to this global norm; 0: not */
     const float *learning_rates; /* one per step, in double computed by the caller; the last one holds on */
     uint32_t n_learning_rates;
     float ema;       /* decay of the exponential moving average; 0: none */
@@ -339,8 +347,10 @@ typedef struct pm_adamw_state {
 
 /* Euclidean norm of all elements, [1]. Not differentiable. */
 pm_tensor pm_norm_of(pm_graph *graph, pm_tensor x);
-/* One step of AdamW on all parameters from a flat gradient, with clipping and EMA. `counter` gives the
- * step. */
+/* One step of AdamW (1711.05101, algorithm 2) on all parameters, in place, from a flat gradient, with
+ * clipping and EMA. `counter` gives the step; call it once a graph. A step whose gradient norm is not below
+ * 2^60, or is NaN, is skipped: parameters and moments stay. The first update of the average copies the
+ * parameters. */
 pm_adamw_state pm_adamw(pm_graph *graph, pm_tensor gradient, pm_tensor counter, pm_adamw_args args);
 
 /* - diffusion (ops/diffusion.c) */
@@ -349,30 +359,34 @@ pm_adamw_state pm_adamw(pm_graph *graph, pm_tensor gradient, pm_tensor counter, 
  * (DDPM's form). */
 pm_tensor pm_timestep_table(pm_graph *graph, const char *name, uint32_t timesteps, uint32_t width);
 /* table[t,0] a + table[t,1] b per sample: q_sample (2006.11239 eq. 4) with a = x0, b = noise; the v target
- * (2202.00512) with its own table. a, b [B,...], t u32 [B], table [T,2] constant. Differentiable in a and
- * b. */
+ * (2202.00512) with its own table. a, b [B,...], t u32 [B], table [T,2]; a t >= T gives zeros. Differentiable
+ * in a and b. */
 pm_tensor pm_corrupt(pm_graph *graph, pm_tensor a, pm_tensor b, pm_tensor t, pm_tensor table);
 
-/* Columns of the step table of pm_denoise_step; row = counter's step. */
+/* Columns c of the step table of pm_denoise_step. From x, the prediction and noise z:
+ *   x0     = c[X0_X] x + c[X0_PRED] prediction, then clipped to [-clip, clip]
+ *   eps    = c[NOISE_X] x + c[NOISE_X0] x0
+ *   next x = c[OUT_X0] x0 + c[OUT_NOISE] eps + c[OUT_X] x + c[OUT_Z] z */
 typedef enum pm_step_column {
     PM_STEP_X0_X,
-    PM_STEP_X0_PRED, /* x0 = c0 x + c1 prediction, then clipped to [-clip, clip] */
+    PM_STEP_X0_PRED,
     PM_STEP_NOISE_X,
-    PM_STEP_NOISE_X0, /* eps = c2 x + c3 x0 (from the clipped x0) */
+    PM_STEP_NOISE_X0,
     PM_STEP_OUT_X0,
     PM_STEP_OUT_NOISE,
-    PM_STEP_OUT_X, /* next x = c4 x0 + c5 eps + c6 x + c7 z */
+    PM_STEP_OUT_X,
     PM_STEP_OUT_Z,
     PM_STEP_COLUMNS
 } pm_step_column;
 
-/* One reverse step on the state x [B,...], in place: DDPM (2006.11239 alg. 2) and DDIM (2010.02502 eq. 12) by
- * table [S,8]. noise z has x's shape. Returns the x0 estimate, after clipping (clip 0: none). Not
- * differentiable. */
+/* One reverse step on x [B,...], a pm_state, in place: DDPM (2006.11239 alg. 2) and DDIM (2010.02502 eq. 12)
+ * by the row of table [S,PM_STEP_COLUMNS] that is the counter's step; steps beyond the table use its last
+ * row. prediction and noise have x's shape; noise PM_NONE counts as zero. Returns the x0 estimate, after
+ * clipping (clip 0: none). Not differentiable. */
 pm_tensor pm_denoise_step(pm_graph *graph, pm_tensor x, pm_tensor prediction, pm_tensor noise,
                           pm_tensor counter, pm_tensor table, float clip);
-/* Classifier-free guidance (2207.12598): u + w (c - u) for prediction [2B,...] = conditional rows, then
- * unconditional; weight w is a [1] state or constant. [B,...]. */
+/* Classifier-free guidance (2207.12598): u + w (c - u), [B,...], for prediction [2B,...] = conditional rows
+ * c, then unconditional ones u, and weight w [1]. Where w is 1 the result is c itself, bit for bit. */
 pm_tensor pm_guide(pm_graph *graph, pm_tensor prediction, pm_tensor weight);
 /* u32 [n] -> [2n]: the labels, then null_label n times; and x [B,...] -> [2B,...] twice the same: the doubled
  * batch. */
@@ -381,10 +395,10 @@ pm_tensor pm_repeat_batch(pm_graph *graph, pm_tensor x);
 
 /* - data (ops/batch.c) */
 
-/* A batch of images for the counter's step: image number step*B + i of an endless sequence that goes through
- * a fresh pseudo-random permutation of the N images each epoch. pixels u8 [N,H,W,C] -> [B,H,W,C] in [-1,1]
- * (value/127.5 - 1), optionally mirrored left-right with probability 1/2; *labels u32 [B] from all_labels u32
- * [N]. Not differentiable. */
+/* A batch of images for the counter's step: images number step*B + counter[1] + i, i < B, of a sequence that
+ * goes through a fresh pseudo-random permutation of the N images each epoch, and begins again after 2^32.
+ * pixels u8 [N,H,W,C] -> [B,H,W,C] in [-1,1] (value/127.5 - 1), optionally mirrored left-right with
+ * probability 1/2; *labels u32 [B] from all_labels u32 [N]. Not differentiable. */
 pm_tensor pm_batch_images(pm_graph *graph, pm_tensor pixels, pm_tensor all_labels, pm_tensor counter,
                           uint32_t batch, bool mirror, pm_tensor *labels);
 
@@ -395,11 +409,12 @@ pm_tensor pm_batch_images(pm_graph *graph, pm_tensor pixels, pm_tensor all_label
  * Call it once, after the last pm_param. Returns the flat gradient [arena elements]. */
 pm_tensor pm_backward(pm_graph *graph, pm_tensor loss);
 
-/* Appends d loss / d wrt[i] for any tensors (all f32) that the loss was computed from; out[i] is PM_NONE
- * where there is no dependence. */
+/* Appends d loss / d wrt[i], of wrt[i]'s shape, for `count` f32 tensors; out[i] is PM_NONE where the loss
+ * does not depend on wrt[i]. */
 void pm_gradients(pm_graph *graph, pm_tensor loss, const pm_tensor *wrt, uint32_t count, pm_tensor *out);
 
-/* The part of a flat gradient that belongs to a parameter, as a tensor of the parameter's shape. */
+/* The part of a flat tensor (gradient, moment, average) that belongs to a parameter, in the parameter's
+ * shape. */
 pm_tensor pm_param_view(pm_graph *graph, pm_tensor arena, pm_tensor param);
 
 /* ---- Plans --------------------------------------------------------------------------------------------- */
@@ -415,8 +430,8 @@ typedef struct pm_plan_options {
 } pm_plan_options;
 
 typedef struct pm_plan_stats {
-    uint32_t nodes, dispatches, pieces, barriers, pipelines, command_buffers,
-        submits;               /* submits: of the last run */
+    uint32_t nodes, dispatches, pieces, barriers, pipelines, command_buffers;
+    uint32_t submits;          /* of the last run */
     uint64_t persistent_bytes; /* parameters, states, constants */
     uint64_t activation_bytes; /* memory for everything else, after reuse */
     uint64_t unshared_bytes;   /* what that would be without reuse */
@@ -432,12 +447,13 @@ pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_optio
 void pm_plan_destroy(pm_plan *plan);
 
 /* Submits the plan `times` times in a row and returns when all but the last few submits are done;
- * pm_plan_wait waits for the rest. */
+ * pm_plan_wait waits for the rest. Fails with PM_DEVICE_LOST, from then on at every call on this device. */
 pm_status pm_plan_run(pm_plan *plan, uint32_t times, pm_error *error);
 pm_status pm_plan_wait(pm_plan *plan, pm_error *error);
 
-/* Copies a whole tensor from or to the host, waiting for the device first. `bytes` must be its size. Only
- * states, parameters, constants and outputs have lasting contents. */
+/* Copies a whole tensor from or to the host, waiting for the device first. Only states, parameters, constants
+ * and outputs have lasting contents. Fails with PM_BAD_USAGE unless `bytes` is the tensor's size and the plan
+ * uses it, with PM_DEVICE_LOST. */
 pm_status pm_plan_read(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes, pm_error *error);
 pm_status pm_plan_write(pm_plan *plan, pm_tensor tensor, const void *data, size_t bytes, pm_error *error);
 

@@ -1,14 +1,13 @@
-#version 460
 // AdamW and the moving average on the flat arena of parameters, in place. What is under 2^-100 becomes zero,
 // so that no denormal, which drivers treat differently, is ever kept. Reference: reference_adamw in
 // runtime/ops/optimizer.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
 layout(constant_id = 1) const bool AVERAGE = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     float beta1;
@@ -17,14 +16,13 @@ layout(push_constant) uniform Push
     float one_minus_beta2;
     float eps;
     float weight_decay;
-}
-p;
+} p;
 
 PM_INOUT4(0, param);
 PM_INOUT4(1, first);
 PM_INOUT4(2, second);
 PM_INOUT4(3, average);
-PM_INPUT4(4, gradient);
+PM_INPUT4(4, gradient)
 PM_INPUT4(5, shared_by_all);  // as adamw_step.comp wrote it
 PM_INPUT_UINT(6, decays);     // a bit for each 64 elements of the arena
 

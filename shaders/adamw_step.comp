@@ -1,28 +1,27 @@
-#version 460
 // What all parameters share in a step of AdamW, by one invocation: [apply or not, clipping factor, learning
 // rate, 1 - EMA's decay], [bias corrections of both moments, 0, 0]. Reference: reference_adamw in
 // runtime/ops/optimizer.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint n_rates;
     uint n_corrections;
     uint n_averages; // 0: no average
     float clip;      // 0: none
-}
-p;
+} p;
 
-PM_INPUT(0, norm);
-PM_INPUT_UINT(1, counter);
-PM_INPUT(2, rates);
-PM_INPUT(3, corrections);
-PM_INPUT(4, averages);
+PM_INPUT(0, norm)
+PM_INPUT_UINT(1, counter)
+PM_INPUT(2, rates)
+PM_INPUT(3, corrections)
+PM_INPUT(4, averages)
 PM_OUTPUT4(5, result);
 
-const uint NORM_LIMIT = 0x5d800000u; // bits of 2^60: from there on, infinite and NaN included, the step is skipped
+// Bits of 2^60: from there on, infinite and NaN included, the step is skipped.
+const uint NORM_LIMIT = 0x5d800000u;
 
 void main()
 {

@@ -2,11 +2,9 @@
 #version 460
 #include "pumice.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
-}
-p;
+} p;
 
 PM_INOUT_UINT(0, counter);
 

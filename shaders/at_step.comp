@@ -1,17 +1,15 @@
-#version 460
 // y[i] = table[min(step, n - 1)]. Reference: reference_at_step in runtime/ops/at_step.c.
+#version 460
 #include "pumice.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint entries;
-}
-p;
+} p;
 
-PM_INPUT_UINT(0, table);
-PM_INPUT_UINT(1, counter);
+PM_INPUT_UINT(0, table)
+PM_INPUT_UINT(1, counter)
 PM_OUTPUT_UINT(2, y);
 
 void main()

@@ -7,13 +7,11 @@
 // Every image is whole words of four bytes, and none is mirrored; else bytes are found one by one.
 layout(constant_id = 1) const bool WORDS = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count; // elements of the batch
     pm_divisor image, row, pixel; // elements of one
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, pixels) // four bytes each
 PM_INPUT_UINT(1, chosen)

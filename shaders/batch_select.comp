@@ -1,4 +1,4 @@
-// Which images a batch takes, and whether each is mirrored (the top bit), and their labels. Reference: select
+// Which images a batch takes, and whether each is mirrored (the top bit), and their labels. Reference: choose
 // in runtime/ops/batch.c.
 #version 460
 #include "pumice.glsl"
@@ -7,13 +7,11 @@
 layout(constant_id = 1) const bool MIRROR = false;
 layout(constant_id = 2) const uint STREAM = 0;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint batch;
     uint images;
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, counter)
 PM_INPUT_UINT(1, all_labels)

@@ -5,15 +5,13 @@
 #include "categorical.glsl"
 #include "philox.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint rows;
     uint width;
     uint chunks;
     uint stream;
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, counter)
 PM_INPUT(1, logits)

@@ -5,14 +5,12 @@
 #include "categorical.glsl"
 #include "slab.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_SLAB
     uint width;        // of a row
     pm_divisor chunks; // in a row
-}
-p;
+} p;
 
 PM_INPUT(0, logits)
 PM_OUTPUT(1, partial); // [rows, chunks, 2]

@@ -9,7 +9,7 @@
 // round. Then only every s-th tap of an axis meets a pixel, the same ones for all y of equal y % s; rows are
 // therefore ordered by (y % spread, x % spread) first, so that a tile skips its empty taps.
 //
-// Cin is a multiple of four. Cout counts Y's channels; all other tensors have quads(Cout) vec4s.
+// Cin is a multiple of four. Cout counts Y's channels; all other tensors have pm_quads(Cout) vec4s.
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"
@@ -84,11 +84,11 @@ bool place_tap(uint ky, uint kx)
 
 void add_tap(uint tap)
 {
-    uint weight_at = tap * p.channels * quads(p.out_channels);
+    uint weight_at = tap * p.channels * pm_quads(p.out_channels);
     for (uint k = 0; k < p.channels; k += 4) {
         [[unroll]] for (uint u = 0; u < 4; u++) {
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                tile_b[u][j] = weight(weight_at + (k + u) * quads(p.out_channels) + weight_quad[j]);
+                tile_b[u][j] = weight(weight_at + (k + u) * pm_quads(p.out_channels) + weight_quad[j]);
             }
         }
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
@@ -110,10 +110,11 @@ void store()
         uint pixel = (of_piece * p.out_height + out_y[i]) * p.out_width + out_x[i];
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
             uint quad = tile_quad(p.log2_lanes, j);
-            if (sample_of[i] != NO_SAMPLE && quad < quads(p.out_channels)) {
+            if (sample_of[i] != NO_SAMPLE && quad < pm_quads(p.out_channels)) {
                 vec4 v = tile[i][j] + addend[j]; // a sum is never -0, which + 0 would change
-                if (HAS_PER_SAMPLE) v += per_sample((p.base * p.chunk + of_piece) * quads(p.out_channels) + quad);
-                if (HAS_RESIDUAL) v += residual(pixel * quads(p.out_channels) + quad);
+                uint whole = p.base * p.chunk + of_piece;
+                if (HAS_PER_SAMPLE) v += per_sample(whole * pm_quads(p.out_channels) + quad);
+                if (HAS_RESIDUAL) v += residual(pixel * pm_quads(p.out_channels) + quad);
                 PM_TILE_STORE(pixel, quad, p.out_channels, v)
             }
         }
@@ -125,7 +126,7 @@ void main()
     uint samples = min(p.chunk, p.samples - (p.base + gl_WorkGroupID.z) * p.chunk);
     place_rows(tile_row(p.log2_lanes), samples);
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-        weight_quad[j] = min(tile_quad(p.log2_lanes, j), quads(p.out_channels) - 1);
+        weight_quad[j] = min(tile_quad(p.log2_lanes, j), pm_quads(p.out_channels) - 1);
     }
 
     tile_clear();

@@ -20,7 +20,7 @@ PM_OUTPUT4(1, y);
 
 void main()
 {
-    uint i = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint i = PM_INVOCATION;
     if (i < p.count) {
         uint out_row = pm_quotient(i, p.quads_out), quad = i - out_row * p.quads_out.n;
         uint tap = pm_quotient(out_row, p.rows_out), r = out_row - tap * p.rows_out.n;

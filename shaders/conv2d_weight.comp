@@ -1,8 +1,8 @@
 // The gradient of conv2d's weights: part[z][ky, kx, ci][co] = the sum, over the output pixels of the samples
 // of chunk z in order, of X[b, y stride + ky - top, x stride + kx - left, ci] dY[b, y, x, co]. Chunks are of
 // an equal number of samples that the shapes alone decide; conv2d_weight_sum.comp adds them up. X's channels
-// are a multiple of four, dY has quads(out_channels) vec4s. The split axis is z: all tensors are bound from
-// the piece on.
+// are a multiple of four, dY has pm_quads(out_channels) vec4s. The split axis is z: all tensors are bound
+// from the piece on.
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"
@@ -31,7 +31,8 @@ uint out_x, out_y, x_at; // x_at: where its sample of X begins
 void place_rows(uint first)
 {
     uint quad = first / 4, tap = quad / (p.channels / 4);
-    uint channel_quad = quad - tap * (p.channels / 4), ky = tap / p.kernel_width, kx = tap - ky * p.kernel_width;
+    uint channel_quad = quad - tap * (p.channels / 4);
+    uint ky = tap / p.kernel_width, kx = tap - ky * p.kernel_width;
     [[unroll]] for (uint i = 0; i < ROW_QUADS; i++) {
         tap_y[i] = int(ky) - int(p.top);
         tap_x[i] = int(kx) - int(p.left);
@@ -69,7 +70,7 @@ void main()
     uint first = gl_WorkGroupID.z * p.chunk * sample_size, end = first + samples * sample_size;
     uint quad[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-        quad[j] = min(tile_quad(p.log2_lanes, j), quads(p.out_channels) - 1);
+        quad[j] = min(tile_quad(p.log2_lanes, j), pm_quads(p.out_channels) - 1);
     }
     place_rows(min(row, rows_in_all - 4)); // what lies below the last row is not stored
     out_x = out_y = 0;
@@ -80,7 +81,7 @@ void main()
         [[unroll]] for (uint u = 0; u < 4; u++) {
             load_rows(u, k + u < end);
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                tile_b[u][j] = dy(min(k + u, end - 1) * quads(p.out_channels) + quad[j]);
+                tile_b[u][j] = dy(min(k + u, end - 1) * pm_quads(p.out_channels) + quad[j]);
             }
             next_pixel();
         }
@@ -92,7 +93,7 @@ void main()
 
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-            if (row + i < rows_in_all && tile_quad(p.log2_lanes, j) < quads(p.out_channels)) {
+            if (row + i < rows_in_all && tile_quad(p.log2_lanes, j) < pm_quads(p.out_channels)) {
                 PM_TILE_STORE(gl_WorkGroupID.z * rows_in_all + row + i, quad[j], p.out_channels, tile[i][j])
             }
         }

@@ -19,7 +19,7 @@ PM_TILE_OUTPUT(1)
 
 void main()
 {
-    uint i = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint i = PM_INVOCATION;
     if (i < p.count) {
         vec4 sum = parts(i);
         for (uint chunk = 1; chunk < p.chunks; chunk++) sum += parts(chunk * p.count + i);

@@ -1,25 +1,23 @@
-#version 460
 // table[t,0] a + table[t,1] b, each sample with its own t; and the gradient to one of the two, which is its
 // factor times the incoming gradient (bound as both a and b). Reference: reference_corrupt in
 // runtime/ops/diffusion.c.
+#version 460
 #include "pumice.glsl"
 
 const uint BOTH = 2; // else the column of the one term
 layout(constant_id = 1) const uint TERM = 2;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint size; // elements of a sample
     uint rows; // of the table
-}
-p;
+} p;
 
-PM_INPUT4(0, a);
-PM_INPUT4(1, b);
-PM_INPUT_UINT(2, time_of);
-PM_INPUT(3, table);
+PM_INPUT4(0, a)
+PM_INPUT4(1, b)
+PM_INPUT_UINT(2, time_of)
+PM_INPUT(3, table)
 PM_OUTPUT4(4, y);
 
 #include "each_quad.glsl"

@@ -1,24 +1,22 @@
-#version 460
 // First stage of the cross entropy: for each run of 256 logits of a row its greatest value and the sum of
 // exp(logit - greatest). A workgroup covers whole rows. Reference: reference_cross_entropy in
 // runtime/ops/loss.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
-layout(constant_id = 1) const bool RAGGED = false; // rows that are no multiple of four long are read one by one
+layout(constant_id = 1) const bool RAGGED = false; // rows are no multiple of four long: read one by one
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint rows;
     uint width;
     uint runs;           // of a row
     uint rows_per_group;
-}
-p;
+} p;
 
-PM_INPUT4(0, logits4);
-PM_INPUT(1, logits);
+PM_INPUT4(0, logits4)
+PM_INPUT(1, logits)
 PM_OUTPUT(2, greatest);
 PM_OUTPUT(3, sums);
 
@@ -38,7 +36,7 @@ void main()
 {
     uint first_row = gl_WorkGroupID.x * p.rows_per_group;
     uint rows = min(p.rows_per_group, p.rows - p.base * p.rows_per_group - first_row);
-    uint quads = (p.width + 3) / 4;
+    uint quads = pm_quads(p.width);
     for (uint work = gl_LocalInvocationID.x; work < rows * p.runs; work += gl_WorkGroupSize.x) {
         uint row = first_row + work / p.runs, run = work % p.runs;
         uint begin = run * RUN_QUADS, end = min(begin + RUN_QUADS, quads);

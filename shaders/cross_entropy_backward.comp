@@ -1,20 +1,18 @@
-#version 460
 // The cross entropy's gradient: weight / rows * (softmax - [column is the label]), times the gradient of the
 // loss. Reference: reference_cross_entropy_backward in runtime/ops/loss.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint width;
-}
-p;
+} p;
 
-PM_INPUT4(0, logits);
+PM_INPUT4(0, logits)
 PM_INPUT4(1, record); // log sum exp, label, weight / rows, loss of the row
-PM_INPUT(2, grad_loss);
+PM_INPUT(2, grad_loss)
 PM_OUTPUT4(3, grad);
 
 #include "each_quad.glsl"

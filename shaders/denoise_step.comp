@@ -1,24 +1,22 @@
-#version 460
 // One reverse step on x, in place, and the estimate of x0. Coefficients are those of the counter's step.
 // Reference: reference_denoise_step in runtime/ops/diffusion.c.
+#version 460
 #include "pumice.glsl"
 
 layout(constant_id = 1) const bool CLIP = false;
 layout(constant_id = 2) const bool NOISE = true;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint rows;
     float clip;
-}
-p;
+} p;
 
 PM_INOUT4(0, x);
-PM_INPUT4(1, prediction);
-PM_INPUT4(2, noise);
-PM_INPUT_UINT(3, counter);
+PM_INPUT4(1, prediction)
+PM_INPUT4(2, noise)
+PM_INPUT_UINT(3, counter)
 PM_INPUT4(4, table); // two groups of four a row
 PM_OUTPUT4(5, x0);
 

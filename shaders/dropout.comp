@@ -7,16 +7,14 @@
 
 layout(constant_id = 1) const bool ALIGNED = false; // samples are multiples of four elements
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint stream;
     pm_divisor sample_length;
     float probability;
     float scale;
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, counter)
 PM_INPUT4(1, x)

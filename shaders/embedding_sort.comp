@@ -4,12 +4,10 @@
 #version 460
 #include "pumice.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, index)
 PM_OUTPUT_UINT(1, order);
@@ -17,7 +15,7 @@ PM_OUTPUT_UINT(2, sorted);
 
 void main()
 {
-    uint first = 4 * ((p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x);
+    uint first = 4 * PM_INVOCATION;
     if (first >= p.count) return;
     uvec4 own = uvec4(first, first + 1, first + 2, first + 3);
     uvec4 key;

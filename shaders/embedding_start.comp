@@ -3,20 +3,18 @@
 #version 460
 #include "pumice.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint rows;
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, sorted)
 PM_OUTPUT_UINT(1, start);
 
 void main()
 {
-    uint v = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint v = PM_INVOCATION;
     if (v > p.rows) return;
     uint low = 0, high = p.count;
     while (low < high) {

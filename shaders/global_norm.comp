@@ -1,18 +1,16 @@
-#version 460
 // Partial sums of squares, in three ranges so that no square leaves the range of f32: of small elements times
 // 2^80, of ordinary ones, of large ones times 2^-90; and the number of elements that are infinite or NaN.
 // Reference: reference_norm in runtime/ops/optimizer.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
-}
-p;
+} p;
 
-PM_INPUT4(0, x);
+PM_INPUT4(0, x)
 PM_OUTPUT4(1, partial);
 
 #include "chunk_sum.glsl"

@@ -1,16 +1,14 @@
-#version 460
 // The norm from the partial sums of global_norm.comp: infinite when an element is infinite or NaN.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
-}
-p;
+} p;
 
-PM_INPUT4(0, partial);
+PM_INPUT4(0, partial)
 PM_OUTPUT4(1, norm);
 
 const float LOWER = 8.0779356694631609e-28; // 2^-90

@@ -1,20 +1,18 @@
-#version 460
 // u + w (c - u) of the conditional and the unconditional half of a batch; c itself, bit for bit, where w is
 // 1. Reference: reference_guide in runtime/ops/diffusion.c.
+#version 460
 #include "pumice.glsl"
 
 layout(constant_id = 1) const bool RAGGED = false; // the second half does not begin at a group of four
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count; // of a half
-}
-p;
+} p;
 
-PM_INPUT4(0, halves4);
-PM_INPUT(1, halves);
-PM_INPUT(2, weight);
+PM_INPUT4(0, halves4)
+PM_INPUT(1, halves)
+PM_INPUT(2, weight)
 PM_OUTPUT4(3, y);
 
 #include "each_quad.glsl"

@@ -1,12 +1,13 @@
 // C[z] = op(A[z]) op(B[z]) (+ bias) (+ D[z]). Every output adds its K products in order, from +0, whatever
 // the tile; then the bias of its column, then its residual D. Matrices are row-major; op(A) is [M, K], op(B)
 // is [K, N]. K, and the lengths of all rows but C's, are multiples of four (N counts C's columns: B and D
-// have quads(N) vec4s a row).
+// have pm_quads(N) vec4s a row).
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"
 
-layout(constant_id = 4) const uint LAYOUT = 0; // 0: A [M, K], B [K, N].  1: A [M, K], B [N, K].  2: A [K, M], B [K, N]
+// 0: A [M, K], B [K, N].  1: A [M, K], B [N, K].  2: A [K, M], B [K, N].
+layout(constant_id = 4) const uint LAYOUT = 0;
 layout(constant_id = 5) const bool HAS_RESIDUAL = false;
 const bool B_TRANSPOSED = LAYOUT == 1, A_TRANSPOSED = LAYOUT == 2;
 
@@ -28,14 +29,16 @@ PM_INPUT4(2, bias)
 PM_INPUT4(3, residual)
 PM_TILE_OUTPUT(4)
 
-uint a_at[TILE_ROWS];       // where each row begins; when A is transposed, [4 i] is for the vec4 that begins with row i
-uint b_at[TILE_COLUMNS][4]; // where each column begins when B is transposed; else [j][0] is for the vec4 of columns
+// Where each row begins; when A is transposed, [4 i] is for the vec4 that begins with row i.
+uint a_at[TILE_ROWS];
+// Where each column begins when B is transposed; else [j][0] is for the vec4 of columns.
+uint b_at[TILE_COLUMNS][4];
 
 void load_a(uint first, uint k)
 {
     [[unroll]] for (uint u = 0; u < 4; u++) {
         if (A_TRANSPOSED) {
-            vec4 rows = a(a_at[first] + (k + u) * quads(p.m));
+            vec4 rows = a(a_at[first] + (k + u) * pm_quads(p.m));
             [[unroll]] for (uint i = 0; i < 4; i++) tile_a[i][u] = rows[i];
         } else {
             tile_a[u] = a(a_at[first + u] + k / 4);
@@ -51,7 +54,7 @@ void load_b(uint k)
                 vec4 terms = b(b_at[j][u] + k / 4);
                 [[unroll]] for (uint t = 0; t < 4; t++) tile_b[t][j][u] = terms[t];
             } else {
-                tile_b[u][j] = b(b_at[j][0] + (k + u) * quads(p.n));
+                tile_b[u][j] = b(b_at[j][0] + (k + u) * pm_quads(p.n));
             }
         }
     }
@@ -65,11 +68,12 @@ void main()
     // What lies beyond the edge of C is computed from its last row or column, and not stored.
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         a_at[i] = z * p.a_stride;
-        a_at[i] += A_TRANSPOSED ? min((piece + row + i) / 4, quads(p.m) - 1) : min(row + i, rows - 1) * (p.k / 4);
+        a_at[i] += A_TRANSPOSED ? min((piece + row + i) / 4, pm_quads(p.m) - 1)
+                                : min(row + i, rows - 1) * (p.k / 4);
     }
     vec4 addend[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-        uint quad = min(tile_quad(p.log2_lanes, j), quads(p.n) - 1);
+        uint quad = min(tile_quad(p.log2_lanes, j), pm_quads(p.n) - 1);
         [[unroll]] for (uint c = 0; c < 4; c++) {
             b_at[j][c] = z * p.b_stride + (B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * (p.k / 4) : quad);
         }
@@ -89,9 +93,9 @@ void main()
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
             uint quad = tile_quad(p.log2_lanes, j);
-            if (row + i < rows && quad < quads(p.n)) {
+            if (row + i < rows && quad < pm_quads(p.n)) {
                 vec4 v = tile[i][j] + addend[j]; // a sum is never -0, which + 0 would change
-                if (HAS_RESIDUAL) v += residual(z * p.d_stride + (row + i) * quads(p.n) + quad);
+                if (HAS_RESIDUAL) v += residual(z * p.d_stride + (row + i) * pm_quads(p.n) + quad);
                 PM_TILE_STORE(z * p.m + row + i, quad, p.n, v)
             }
         }

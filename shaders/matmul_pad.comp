@@ -1,10 +1,11 @@
 // Copies matrices [count, rows_in, width_in] into rows of whole vec4s [count, rows_out, 4 quads_out], with
 // zeros where there is nothing to copy: the form in which the tiled kernels read their operands.
-#version 450
+#version 460
 #include "pumice.glsl"
 #include "slab.glsl"
 
-layout(constant_id = 1) const bool PAD_ROWS = false; // rows_in != rows_out; else x is bound from the first row of a piece on
+// Whether rows_in != rows_out; if not, x is bound from the first row of a piece on.
+layout(constant_id = 1) const bool PAD_ROWS = false;
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON

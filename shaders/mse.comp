@@ -1,22 +1,20 @@
-#version 460
 // Partial sums of weight * (prediction - target)^2. Reference: reference_mse in runtime/ops/loss.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
 layout(constant_id = 1) const uint WEIGHT = 0;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint size;
-}
-p;
+} p;
 
-PM_INPUT4(0, prediction);
-PM_INPUT4(1, target);
-PM_INPUT4(2, weight_of_element);
-PM_INPUT(3, weight_of_sample);
+PM_INPUT4(0, prediction)
+PM_INPUT4(1, target)
+PM_INPUT4(2, weight_of_element)
+PM_INPUT(3, weight_of_sample)
 PM_OUTPUT(4, partial);
 
 #include "chunk_sum.glsl"

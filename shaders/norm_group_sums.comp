@@ -1,6 +1,6 @@
-#version 460
 // Group normalisation: the means of dxhat and dxhat xhat over each sample and group, from the sums of each
 // channel. A lane a group.
+#version 460
 #define PM_RAGGED
 #include "pumice.glsl"
 #include "rows.glsl"
@@ -9,8 +9,7 @@
 layout(constant_id = 1) const bool HAS_GAMMA = false;
 layout(constant_id = 2) const bool HAS_SCALE = false; // per sample; the sums hold a gain per token already
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint samples;
     uint channels;
@@ -27,7 +26,7 @@ PM_OUTPUT(5, mean_dhat_hat);
 
 void main()
 {
-    uint index = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint index = PM_INVOCATION;
     group_range g = group_of(index, p.channels, p.group_channels);
     if (g.sample_index >= p.samples) return;
     uint start = g.sample_index * p.channels;

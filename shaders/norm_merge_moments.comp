@@ -1,15 +1,14 @@
-#version 460
 // Group normalisation, second stage: mean and 1 / sqrt(variance + eps) of each sample and group from those of
 // its chunks and channels: the mean of the means, then the sum of squared deviations within and between them.
 // A lane a group.
+#version 460
 #define PM_RAGGED
 #include "pumice.glsl"
 #include "exact.glsl"
 #include "rows.glsl"
 #include "norm_group.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint samples;
     uint chunks;
@@ -28,7 +27,7 @@ PM_OUTPUT(3, rstd);
 
 void main()
 {
-    uint index = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint index = PM_INVOCATION;
     group_range g = group_of(index, p.channels, p.group_channels);
     if (g.sample_index >= p.samples) return;
 

@@ -1,12 +1,11 @@
-#version 460
 // Adds the sums of all chunks of a sample, in order: [sample, chunk, channel] -> [sample, channel], a lane
 // four channels.
+#version 460
 #define PM_RAGGED
 #include "pumice.glsl"
 #include "rows.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint samples;
     uint chunks;
@@ -20,8 +19,8 @@ PM_ROWS_OUT(3, sum_du_hat);
 
 void main()
 {
-    uint index = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-    uint sample_index = index / row_quads(p.channels), quad = index % row_quads(p.channels);
+    uint index = PM_INVOCATION;
+    uint sample_index = index / pm_quads(p.channels), quad = index % pm_quads(p.channels);
     if (sample_index >= p.samples) return;
     vec4 s1 = vec4(0.0), s2 = vec4(0.0);
     for (uint chunk = 0; chunk < p.chunks; chunk++) {

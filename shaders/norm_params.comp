@@ -1,7 +1,7 @@
-#version 460
 // The gradients of gamma and beta, added over the samples in order, and of a modulation per sample, from the
 // sums of each sample and channel. A lane four channels. Reference: reference_norm_params in
 // runtime/ops/norm_backward.c.
+#version 460
 #define PM_RAGGED
 #include "pumice.glsl"
 #include "rows.glsl"
@@ -11,8 +11,7 @@ layout(constant_id = 2) const bool HAS_GAMMA = false;
 layout(constant_id = 3) const bool HAS_BETA = false;
 layout(constant_id = 4) const bool HAS_SCALE = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint samples;
     uint channels;
@@ -30,7 +29,7 @@ PM_ROWS_OUT(8, dshift);
 
 void main()
 {
-    uint quad = (p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint quad = PM_INVOCATION;
     if (4 * quad >= p.channels) return;
     vec4 gamma4 = HAS_GAMMA ? gamma(0, quad, p.channels) : vec4(1.0);
     vec4 beta4 = HAS_BETA ? beta(0, quad, p.channels) : vec4(0.0);

@@ -8,14 +8,12 @@
 layout(constant_id = 1) const bool NORMAL = false;
 layout(constant_id = 2) const bool ALIGNED = false; // samples are multiples of four elements
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint stream;
     pm_divisor sample_length;
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, counter)
 PM_OUTPUT4(1, y);

@@ -6,15 +6,13 @@
 
 layout(constant_id = 1) const bool DROP = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint stream;
     uint n; // DROP: the label that replaces others
     float probability;
-}
-p;
+} p;
 
 PM_INPUT_UINT(0, counter)
 PM_INPUT_UINT(1, labels)

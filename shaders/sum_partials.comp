@@ -1,17 +1,15 @@
-#version 460
 // total = scale * (the sum of n partial sums), by one workgroup. Used by runtime/ops/loss.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     float scale;
-}
-p;
+} p;
 
-PM_INPUT(0, partial);
+PM_INPUT(0, partial)
 PM_OUTPUT4(1, total);
 
 #define PM_TREE_TYPE float

@@ -1,21 +1,20 @@
-#version 460
 // y = f(x), element by element, and dx = dy f'(x). Reference: reference_unary in runtime/ops/elementwise.c.
+#version 460
 #include "pumice.glsl"
 #include "exact.glsl"
 
 layout(constant_id = 1) const uint FUNCTION = 0;
 layout(constant_id = 2) const bool BACKWARD = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     float alpha;
     float beta;
 } p;
 
-PM_INPUT4(0, x);
-PM_INPUT4(1, dy);
+PM_INPUT4(0, x)
+PM_INPUT4(1, dy)
 PM_OUTPUT4(2, y);
 
 #include "each_quad.glsl"

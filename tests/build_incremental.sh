@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A tree that did not change rebuilds nothing, and one shader that did is compiled alone: its own four variants.
-# Works in a directory of its own. Usage: build_incremental.sh SOURCE
+# A tree that did not change rebuilds nothing, and one shader that did is compiled alone: its own four
+# variants. Works in a directory of its own. Usage: build_incremental.sh SOURCE
 set -euo pipefail
 source=$1
 work=$(mktemp -d)

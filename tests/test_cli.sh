@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The command as its users meet it: every misuse gets one line and the right exit code, help and completion come from the same
-# tables, and a whole small life (train, stop, resume, sample, inspect, judge) works on data made here.
-# Arguments: the command, and the source tree.
+# The command as its users meet it: every misuse gets one line and the right exit code, help and completion
+# come from the same tables, and a whole small life (train, stop, resume, sample, inspect, judge) works on
+# data made here. Arguments: the command, and the source tree.
 set -u
 pumice=$1
 source=$2
@@ -12,7 +12,8 @@ unset "${!PUMICE_@}"
 failures=0
 fail() { printf 'FAIL: %s\n' "$*"; failures=$((failures + 1)); }
 
-# expect CODE PATTERN ARGUMENTS...: the exit code, and exactly one line on stderr, which begins "pumice: " and matches.
+# expect CODE PATTERN ARGUMENTS...: the exit code, and exactly one line on stderr, which begins "pumice: " and
+# matches.
 expect() {
     local code=$1 pattern=$2 got
     shift 2
@@ -31,7 +32,7 @@ good() {
 # has PATTERN: the last output has it.
 has() { grep -qE -- "$1" out || fail "no /$1/ in the output: $(head -c 300 out)"; }
 
-# ---- Misuse, without a device -----------------------------------------------------------------------------------------
+# ---- Misuse, without a device ------------------------------------------------------------------------------
 
 expect 2 'no verb'
 expect 2 'did you mean train' trian
@@ -73,7 +74,7 @@ VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent expect 4 'driver' che
 "$pumice" recipes >/dev/full 2>err
 [ $? = 7 ] || fail "a full standard output went unnoticed"
 
-# ---- Help, completion, manual, lists ----------------------------------------------------------------------------------
+# ---- Help, completion, manual, lists -----------------------------------------------------------------------
 
 good --version && has '^pumice [0-9]+\.[0-9]+\.[0-9]+$'
 good --help && has '^  sample '
@@ -90,7 +91,7 @@ complete_words() { # what bash offers after these words
 }
 [ "$(complete_words pumice sa)" = sample ] || fail "completion of a verb"
 [ "$(complete_words pumice sample --guid)" = --guidance ] || fail "completion of an option"
-[ "$(complete_words pumice sample --sampler ddp)" = ddpm ] || fail "completion of a choice"
+[ "$(complete_words pumice sample --sampler ddi)" = ddim ] || fail "completion of a choice"
 [ "$(complete_words pumice train fashion-t)" = fashion-tiny ] || fail "completion of a recipe"
 good recipes && has '^fashion-tiny '
 good recipes --keys && has 'training.batch'
@@ -110,7 +111,7 @@ while read -r test function; do
 done < <(sed -nE 's/^ +"([a-z_]+ [a-z0-9_]+)",?$/\1/p' out)
 [ "$proofs" -ge 20 ] || fail "only $proofs proofs were found in the output of systems"
 
-# ---- A device ---------------------------------------------------------------------------------------------------------
+# ---- A device ----------------------------------------------------------------------------------------------
 
 if ! "$pumice" devices >out 2>err; then
     echo "no Vulkan device: $(cat err)"
@@ -124,7 +125,7 @@ good check --op binary && has '^ok   binary' && has 'cases are right'
 good bench matmul 17 33 9 --repeats 2 --json && has '"name": "matmul 17 33 9"' && has '"median"|"seconds"'
 good bench conv 1 5 7 3 4 1 --backward --repeats 1 && has '^conv and gradient 1 5 7 3 4 1 '
 
-# ---- A small life -----------------------------------------------------------------------------------------------------
+# ---- A small life ------------------------------------------------------------------------------------------
 
 # be32 N: four bytes, highest first. idx_images N FILE, idx_labels N FILE: pictures of 8 x 8, of two classes.
 be32() { printf '%b' "$(printf '\\x%02x\\x%02x\\x%02x\\x%02x' $(($1 >> 24)) $(($1 >> 16 & 255)) $(($1 >> 8 & 255)) $(($1 & 255)))"; }

@@ -1,5 +1,7 @@
 /* Classifying pictures with a model file: features against the plain C reference, and that neither the batch
- * nor the other pictures matter. ctest labels: device */
+ * nor the other pictures matter. */
+/* ctest labels: device */
+#include "device_helpers.h"
 #include "file_helpers.h"
 
 #include "plan/reference.h"
@@ -14,25 +16,18 @@ static const char RECIPE[] = "{\"name\": \"small-judge\", \"kind\": \"image-clas
                              "{\"base\": 4, \"features\": 6},"
                              " \"training\": {\"batch\": 8, \"steps\": 10, \"learning_rate\": 0.1}}";
 
-static pm_device *device;
 static uint8_t pictures[COUNT * PIXELS];
 
-static int open_device(void **state)
+static int set_up(void **state)
 {
-    pm_error error;
-    if (pm_device_open(NULL, &device, &error) != PM_OK) {
-        print_error("%s\n", error.message);
-        return -1;
-    }
     uint64_t random = 5;
     for (size_t i = 0; i < sizeof pictures; i++) pictures[i] = (uint8_t)(next_random(&random) >> 13);
-    return make_test_directory(state);
+    return open_device(state) || make_test_directory(state);
 }
 
-static int close_device(void **state)
+static int tear_down(void **state)
 {
-    pm_device_close(device);
-    return remove_test_directory(state);
+    return close_device(state) || remove_test_directory(state);
 }
 
 static pm_recipe judge_recipe(void)
@@ -208,5 +203,5 @@ int main(void)
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_refused),
     };
-    return cmocka_run_group_tests(tests, open_device, close_device);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

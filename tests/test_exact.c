@@ -1,32 +1,14 @@
 /* The exact elementary functions against libm in double, at their edges, and against a checksum of their
  * bits, which a compiler that fuses or reorders float arithmetic would change. */
+#include "unit.h"
+
+#include "base/bits.h"
 #include "base/exact.h"
 
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 static const double pi = 3.14159265358979323846;
-
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float from_bits(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 /* ---- The functions in double --------------------------------------------------------------------------- */
 
@@ -147,9 +129,9 @@ static void check_range(const range *r)
     float where_ulp = 0, where = 0;
     for (int negative = 0; negative < 2; negative++) {
         if ((r->signs & (negative + 1)) == 0) continue;
-        uint32_t last = bits_of(r->high);
-        for (uint32_t u = bits_of(r->low);; u = last - u > 499 ? u + 499 : last) {
-            float x = negative ? -from_bits(u) : from_bits(u);
+        uint32_t last = pm_bits_of(r->high);
+        for (uint32_t u = pm_bits_of(r->low);; u = last - u > 499 ? u + 499 : last) {
+            float x = negative ? -pm_from_bits(u) : pm_from_bits(u);
             double got = r->f(x), want = r->exact(x), ulp = in_ulp(got, want);
             if (!(ulp <= worst_ulp)) worst_ulp = ulp, where_ulp = x;
             if (!(fabs(got - want) <= worst)) worst = fabs(got - want), where = x;
@@ -181,7 +163,7 @@ static uint32_t random_bits(void)
 static float random_float(int low, int high)
 {
     uint32_t exponent = (uint32_t)(127 + low) + (random_bits() >> 8) % (uint32_t)(high - low + 1);
-    return from_bits((random_bits() & 0x807fffffu) | exponent << 23);
+    return pm_from_bits((random_bits() & 0x807fffffu) | exponent << 23);
 }
 
 static void test_division(void **state)
@@ -280,9 +262,9 @@ static void test_denormals(void **state)
     for (size_t k = 0; k < FUNCTIONS; k++) {
         if (k == RCP || k == RSQRT) continue; /* zero is outside their domain */
         for (size_t i = 0; i < sizeof denormals / sizeof denormals[0]; i++)
-            assert_true(functions[k].f(from_bits(denormals[i])) == functions[k].f(0));
+            assert_true(functions[k].f(pm_from_bits(denormals[i])) == functions[k].f(0));
     }
-    assert_true(pmf_div(from_bits(1), 0x1p-100f) == 0 && pmf_div(0x1p-90f, 0x1p50f) == 0);
+    assert_true(pmf_div(pm_from_bits(1), 0x1p-100f) == 0 && pmf_div(0x1p-90f, 0x1p50f) == 0);
 }
 
 static void test_nan(void **state)
@@ -290,7 +272,7 @@ static void test_nan(void **state)
     (void)state;
     static const uint32_t nans[] = {0x7fc00000, 0xffc00000u, 0x7fffffff, 0x7fc00001};
     for (size_t i = 0; i < sizeof nans / sizeof nans[0]; i++) {
-        float nan_value = from_bits(nans[i]);
+        float nan_value = pm_from_bits(nans[i]);
         for (size_t k = 0; k < FUNCTIONS; k++) {
             if (!isnan(functions[k].f(nan_value))) fail_msg("pmf_%s(NaN) is a number", functions[k].name);
         }
@@ -314,7 +296,7 @@ static void test_bits(void **state)
         for (int i = 0; i < 50000; i++) {
             float x = i % 2 ? random_float(-99, 99) : random_float(-8, 6);
             float y = functions[k].f(k == RSQRT ? fabsf(x) : x);
-            hash = (hash ^ (y == 0 ? 0 : bits_of(y))) * 16777619u; /* either zero will do */
+            hash = (hash ^ (y == 0 ? 0 : pm_bits_of(y))) * 16777619u; /* either zero will do */
         }
         wrong += hash != expected[k];
         if (hash != expected[k])

@@ -1,18 +1,16 @@
 /* Faults injected below the runtime, into the device's table of Vulkan functions: a lost device at every
- * submit of a training run, memory that runs out, a device so slow that submits have to be cut. ctest labels:
- * device */
+ * submit of a training run, memory that runs out, a device so slow that submits have to be cut. */
+/* ctest labels: device */
+#include "unit.h"
+
 #include "tiny.h"
 
 #include "device/device.h"
 #include "pumice_models.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static struct faults {
     PFN_vkQueueSubmit submit;

@@ -360,11 +360,20 @@ static void test_messages_are_one_printable_line(void **state)
     pm_error error;
     (void)pm_fail_at(&error, PM_BAD_FILE, "evil\033[2J\n", "name '%s'", "a\rb\x7f");
     assert_string_equal(error.message, "evil?[2J?: name 'a?b?'");
+    (void)pm_fail(&error, PM_BAD_FILE, "one\ntwo %s, \xc3\xa9t\xc3\xa9", "\xc2\x9b");
+    assert_string_equal(error.message, "one?two ??, \xc3\xa9t\xc3\xa9");
+    assert_int_equal(pm_fail_prefix(&error, PM_IO, "%s", "at\t3"), PM_IO);
+    assert_string_equal(error.message, "at?3: one?two ??, \xc3\xa9t\xc3\xa9");
+    assert_int_equal(error.status, PM_IO);
     char path[1000];
     memset(path, 'p', sizeof path - 1);
     path[sizeof path - 1] = 0;
     (void)pm_fail_at(&error, PM_BAD_FILE, path, "the reason");
     assert_non_null(strstr(error.message, "ppp: the reason"));
+    (void)pm_fail(&error, PM_FAILED, "%s", path); /* fills the message */
+    (void)pm_fail_prefix(&error, PM_FAILED, "%s", path);
+    assert_int_equal(strlen(error.message), sizeof error.message - 1);
+    assert_non_null(strstr(error.message, "ppp: ppp"));
     assert_int_equal(pm_fail_at(NULL, PM_IO, path, "nobody listens"), PM_IO);
 }
 

@@ -1,14 +1,10 @@
 /* The Gaussian process without a device: schedules by their checksums; samplers by the moments that they give
  * data of a known law, which follow from the coefficients alone (gaussian_exact.h). */
+#include "unit.h"
+
 #include "gaussian_exact.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define T 1000u

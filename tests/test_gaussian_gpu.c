@@ -1,36 +1,17 @@
 /* Gaussian samplers on a device: the graph of a reverse step with the exact denoiser of Gaussian data in the
- * network's place, so that the law of the samples is known (gaussian_exact.h). And guidance. ctest labels:
- * device */
+ * network's place, so that the law of the samples is known (gaussian_exact.h). And guidance. */
+/* ctest labels: device */
+#include "device_helpers.h"
+
 #include "base/philox.h"
 #include "gaussian_exact.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define T 1000u
 #define WIDTH 5u /* elements of a sample: no multiple of four */
 #define STREAM 3u
-
-static pm_device *device;
-
-static int open_device(void **state)
-{
-    (void)state;
-    return pm_device_open(NULL, &device, NULL) == PM_OK ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    pm_device_close(device);
-    return 0;
-}
 
 static pm_plan *plan_of(pm_graph *graph)
 {

@@ -1,6 +1,7 @@
 /* Every case of every operator: the device against the reference, forward and backward; the reference's
  * gradients against central differences; the adjoint identity. `test_ops [--no-gradient] [--precision f32]
- * [NAME]`; a name runs the operators whose name begins so. ctest labels: device */
+ * [NAME]`; a name runs the operators whose name begins so. */
+/* ctest labels: device */
 #include "ops/table.h"
 #include "plan/verify.h"
 

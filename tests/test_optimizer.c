@@ -1,14 +1,11 @@
 /* AdamW on a device, through the public interface alone, against a scalar implementation in double of
- * 1711.05101, algorithm 2, with clipping and a moving average. ctest labels: device */
+ * 1711.05101, algorithm 2, with clipping and a moving average. */
+/* ctest labels: device */
+#include "device_helpers.h"
+
 #include "pumice.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #define STEPS 10u
 #define MATRIX 15u
@@ -25,21 +22,6 @@ typedef struct problem {
     pm_tensor counter, norm;
     pm_adamw_args args;
 } problem;
-
-static pm_device *device;
-
-static int open_device(void **state)
-{
-    (void)state;
-    return pm_device_open(NULL, &device, NULL) == PM_OK ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    pm_device_close(device);
-    return 0;
-}
 
 static pm_adamw_args usual_args(void)
 {

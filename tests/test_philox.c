@@ -1,14 +1,10 @@
 /* Philox against the published vectors; what is drawn from it against the distributions it should follow. */
+#include "unit.h"
+
 #include "base/philox.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { DRAWS = 1000000 };
 

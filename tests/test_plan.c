@@ -1,32 +1,13 @@
 /* The planner: pieces under a small storage range give the same bits, memory is shared by lifetime, barriers
- * stand only where memory overlaps, the error state of a graph, staging as well as mapped memory. ctest
- * labels: device */
+ * stand only where memory overlaps, the error state of a graph, staging as well as mapped memory. */
+/* ctest labels: device */
+#include "device_helpers.h"
+
 #include "graph/graph.h"
 #include "plan/plan.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static pm_device *device;
-
-static int open_device(void **state)
-{
-    pm_error error;
-    (void)state;
-    return pm_device_open(NULL, &device, &error) == PM_OK ? 0 : -1;
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    pm_device_close(device);
-    return 0;
-}
 
 enum { ROWS = 1200, WIDTH = 96 };
 

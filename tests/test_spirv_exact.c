@@ -1,16 +1,13 @@
 /* The patcher of `exact` shaders, on modules that the build's own glslc makes, and on what the library
  * embeds. */
+#include "unit.h"
+
 #include "device/shaders_embedded.h"
 #include "spirv_exact.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 typedef struct module {
     uint32_t *words;

@@ -1,19 +1,18 @@
 /* Training and sampling as a whole: a resumed run equals an undisturbed one bit for bit; pictures do not
  * depend on the batch; guidance 1 is the plain conditional model; bad checkpoints are refused and lose
- * nothing. ctest labels: device */
+ * nothing. */
+/* ctest labels: device */
+#include "unit.h"
+
 #include "tiny.h"
 
 #include "files/file_io.h"
 #include "pumice_models.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static pm_device *device;
 static pm_dataset data;
@@ -62,18 +61,13 @@ static pm_trainer *start(void)
     return trainer;
 }
 
-static void must(pm_status status, const pm_error *error)
-{
-    if (status != PM_OK) fail_msg("%s", error->message);
-}
-
 static void assert_same_files(const char *a, const char *b)
 {
     uint8_t *x, *y;
     size_t n, m;
     pm_error error = {0};
-    must(pm_read_file(a, 1u << 28, &x, &n, &error), &error);
-    must(pm_read_file(b, 1u << 28, &y, &m, &error), &error);
+    expect_ok(pm_read_file(a, 1u << 28, &x, &n, &error), &error);
+    expect_ok(pm_read_file(b, 1u << 28, &y, &m, &error), &error);
     assert_int_equal(n, m);
     assert_memory_equal(x, y, n);
     free(x);
@@ -85,16 +79,16 @@ static void resume_is_bitwise(void **state)
     pm_error error = {0};
     pm_trainer *whole = start(), *first = start(), *second = start();
     (void)state;
-    must(pm_trainer_run(whole, 20, &error), &error);
-    must(pm_trainer_save(whole, path_of("whole"), &error), &error);
-    must(pm_trainer_run(first, 9, &error), &error);
-    must(pm_trainer_save(first, path_of("half"), &error), &error);
-    must(pm_trainer_resume(second, path_of("half"), &error), &error);
+    expect_ok(pm_trainer_run(whole, 20, &error), &error);
+    expect_ok(pm_trainer_save(whole, path_of("whole"), &error), &error);
+    expect_ok(pm_trainer_run(first, 9, &error), &error);
+    expect_ok(pm_trainer_save(first, path_of("half"), &error), &error);
+    expect_ok(pm_trainer_resume(second, path_of("half"), &error), &error);
     assert_int_equal(pm_trainer_step(second), 9);
-    must(pm_trainer_run(second, 11, &error), &error);
-    must(pm_trainer_save(second, path_of("resumed"), &error), &error);
+    expect_ok(pm_trainer_run(second, 11, &error), &error);
+    expect_ok(pm_trainer_save(second, path_of("resumed"), &error), &error);
     assert_same_files(path_of("whole"), path_of("resumed"));
-    must(pm_trainer_export(whole, path_of("model"), &error), &error);
+    expect_ok(pm_trainer_export(whole, path_of("model"), &error), &error);
     pm_trainer_destroy(whole);
     pm_trainer_destroy(first);
     pm_trainer_destroy(second);
@@ -107,8 +101,8 @@ static void loss_falls(void **state)
     float loss, norm, early = 0, late = 0;
     (void)state;
     for (int i = 0; i < 40; i++) {
-        must(pm_trainer_run(trainer, 1, &error), &error);
-        must(pm_trainer_loss(trainer, &loss, &norm, &error), &error);
+        expect_ok(pm_trainer_run(trainer, 1, &error), &error);
+        expect_ok(pm_trainer_loss(trainer, &loss, &norm, &error), &error);
         assert_true(isfinite(loss) && norm > 0);
         if (i < 8) early += loss / 8;
         if (i >= 32) late += loss / 8;
@@ -124,7 +118,7 @@ static void another_network_is_refused(void **state)
     pm_trainer *trainer;
     (void)state;
     wider.unet.base = 16;
-    must(pm_trainer_create(device, &wider, &data, NULL, &trainer, &error), &error);
+    expect_ok(pm_trainer_create(device, &wider, &data, NULL, &trainer, &error), &error);
     assert_int_equal(pm_trainer_resume(trainer, path_of("half"), &error), PM_BAD_FILE);
     assert_non_null(strstr(error.message, "half"));
     assert_int_equal(pm_trainer_resume(trainer, path_of("missing"), &error), PM_IO);
@@ -146,8 +140,8 @@ static void draw(const pm_sample_options *options, uint8_t *pixels)
     pm_error error = {0};
     pm_model *model;
     uint32_t made = 0;
-    must(pm_model_open(path_of("model"), &model, &error), &error);
-    must(pm_model_sample(device, model, options, pixels, &made, &error), &error);
+    expect_ok(pm_model_open(path_of("model"), &model, &error), &error);
+    expect_ok(pm_model_sample(device, model, options, pixels, &made, &error), &error);
     assert_int_equal(made, options->count);
     pm_model_close(model);
 }
@@ -211,8 +205,8 @@ static void sampling_can_be_stopped(void **state)
     (void)state;
     options.count = 2;
     options.progress = stop_at_three;
-    must(pm_model_open(path_of("model"), &model, &error), &error);
-    must(pm_model_sample(device, model, &options, pixels, NULL, &error), &error);
+    expect_ok(pm_model_open(path_of("model"), &model, &error), &error);
+    expect_ok(pm_model_sample(device, model, &options, pixels, NULL, &error), &error);
     options.progress = NULL;
     options.steps = 1000;
     assert_int_equal(pm_model_sample(device, model, &options, pixels, NULL, &error), PM_BAD_USAGE);

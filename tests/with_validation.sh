@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# with_validation.sh COMMAND...: runs the command under the Khronos validation layer (core and synchronisation checks) and
-# fails when the layer says anything at all. There is no list of messages to ignore. Exits 77 (skipped) without the layer.
+# with_validation.sh COMMAND...: runs the command under the Khronos validation layer (core and synchronisation
+# checks) and fails when the layer says anything at all. There is no list of messages to ignore. Exits 77
+# (skipped) without the layer.
 set -u
 if ! ls /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json >/dev/null 2>&1; then
     echo "the validation layer is not installed (package vulkan-validationlayers): skipped"

@@ -1,11 +1,12 @@
-# Finds what Pumice takes from the system's packages, all of it before it complains, so that one message names every
-# package that is missing. Defines the interface target `pumice_dependencies` and the programs PUMICE_GLSLC,
-# PUMICE_SPIRV_OPT and PUMICE_SPIRV_VAL; with PUMICE_TESTS also PUMICE_CMOCKA_LIBRARY.
+# Finds what Pumice takes from the system's packages, all of it before it complains, so that one message names
+# every package that is missing. Defines the interface target `pumice_dependencies` and the programs
+# PUMICE_GLSLC, PUMICE_SPIRV_OPT and PUMICE_SPIRV_VAL; with PUMICE_TESTS also PUMICE_CMOCKA_LIBRARY.
 
 set(pumice_missing "")
 set(pumice_missing_packages "")
 
-# Looks for `what` (a header, a library or a program, as `kind` says) and remembers the Debian package if it is not there.
+# Looks for `what` (a header, a library or a program, as `kind` says) and remembers the Debian package if it
+# is not there.
 macro(pumice_need kind variable what package)
     if(${kind} STREQUAL header)
         find_path(${variable} ${what})

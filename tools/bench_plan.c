@@ -91,18 +91,55 @@ pm_status cli_time_matmul_1024(pm_device *device, uint32_t samples, cli_timing *
     return cli_time_graph(device, build_matmul_1024, NULL, samples, out, error);
 }
 
-void cli_timing_print(const char *name, const cli_timing *timing, json_t *list)
+static void build_copy(pm_graph *graph, const void *user)
 {
-    double gflops = timing->flops / timing->median * 1e-9, gbytes = timing->bytes / timing->median * 1e-9;
-    (void)json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:f, s:i, s:o, s:o}", "name", name,
-                                                "seconds", timing->median, "least", timing->least, "most",
-                                                timing->most, "samples", (int)timing->samples, "gflops",
-                                                cli_real(gflops), "gbytes_per_second", cli_real(gbytes)));
+    (void)user;
+    pm_tensor x = pm_param(graph, "x", PM_SHAPE(1 << 24), (pm_init){PM_INIT_UNIFORM, 1});
+    pm_output(graph, pm_affine(graph, x, 0.5f, 0.0f));
+}
+
+pm_status cli_time_copy(pm_device *device, uint32_t samples, cli_timing *out, pm_error *error)
+{
+    return cli_time_graph(device, build_copy, NULL, samples, out, error);
+}
+
+pm_status cli_measure_rates(pm_device *device, uint32_t samples, cli_rates *out, json_t *list,
+                            pm_error *error)
+{
+    cli_timing matmul, copy;
+    pm_status status = cli_time_matmul_1024(device, samples, &matmul, error);
+    if (status == PM_OK) status = cli_time_copy(device, samples, &copy, error);
+    if (status != PM_OK) return status;
+    cli_timing_print("rate: matmul 1024 1024 1024", &matmul, NULL, list);
+    cli_timing_print("rate: copy of 64 MiB", &copy, NULL, list);
+    *out = (cli_rates){matmul.flops / matmul.median, copy.bytes / copy.median};
+    return PM_OK;
+}
+
+/* One rate as text: in thousand millions a second, and the share of the device's own if that is known. */
+static void print_rate(double amount, double seconds, double best, const char *unit)
+{
+    if (!(amount > 0)) return;
+    printf("  %.2f %s", amount / seconds * 1e-9, unit);
+    if (best > 0) printf(" (%.0f %%)", 100 * amount / seconds / best);
+}
+
+void cli_timing_print(const char *name, const cli_timing *timing, const cli_rates *rates, json_t *list)
+{
+    double flops = timing->flops / timing->median, bytes = timing->bytes / timing->median;
+    json_t *row = json_pack("{s:s, s:f, s:f, s:f, s:i, s:o, s:o}", "name", name, "seconds", timing->median,
+                            "least", timing->least, "most", timing->most, "samples", (int)timing->samples,
+                            "gflops", cli_real(flops * 1e-9), "gbytes_per_second", cli_real(bytes * 1e-9));
+    if (rates) {
+        (void)json_object_set_new(row, "of_matmul_rate", cli_real(flops / rates->flops));
+        (void)json_object_set_new(row, "of_copy_rate", cli_real(bytes / rates->bytes));
+    }
+    (void)json_array_append_new(list, row);
     if (cli.json) return;
-    printf("%-44s %10.4f ms  (%.4f .. %.4f)", name, 1e3 * timing->median, 1e3 * timing->least,
+    printf("%-56s %10.4f ms  (%.4f .. %.4f)", name, 1e3 * timing->median, 1e3 * timing->least,
            1e3 * timing->most);
-    if (timing->flops > 0) printf("  %.2f GFLOP/s", gflops);
-    if (timing->bytes > 0) printf("  %.2f GB/s", gbytes);
+    print_rate(timing->flops, timing->median, rates ? rates->flops : 0, "GFLOP/s");
+    print_rate(timing->bytes, timing->median, rates ? rates->bytes : 0, "GB/s");
     putchar('\n');
     (void)fflush(stdout);
 }

@@ -1,3 +1,4 @@
+/* What the verbs share; see cli.h. */
 #include "cli.h"
 
 #include "files/file_error.h"
@@ -127,6 +128,12 @@ bool cli_stopped(void)
 }
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
+
+void cli_print_line(void *user, const char *text)
+{
+    (void)user;
+    puts(text);
+}
 
 void cli_log_event(const char *name, json_t *more)
 {

@@ -26,7 +26,7 @@ pm_status cli_open_device(pm_device **out, pm_error *error);
 pm_precision cli_precision(void);
 
 /* A model file by its path, or by the name of one that comes with Pumice ("fashion-small"); looked for where
- * Pumice is installed, then in the source tree. PM_BAD_USAGE when there is neither. */
+ * Pumice is installed, then in the source tree. PM_IO when there is neither. */
 pm_status cli_find_model(const char *name, char *path, size_t size, pm_error *error);
 
 /* cli_find_model and pm_model_open. */
@@ -46,6 +46,9 @@ pm_status cli_make_directory(const char *path, pm_error *error);
 /* PM_IO or PM_BAD_USAGE when `path` could not be written: better known before the work than after. */
 pm_status cli_check_writable(const char *path, pm_error *error);
 bool cli_file_exists(const char *path);
+
+/* For functions that describe something line by line: prints it to standard output. */
+void cli_print_line(void *user, const char *text);
 
 /* An object {"event": name, "time": ...} with the members of `more` (taken over, may be NULL) into --log. */
 void cli_log_event(const char *name, json_t *more);

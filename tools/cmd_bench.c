@@ -17,10 +17,13 @@
 enum { WARM_UP_STEPS = 6 };
 
 static struct {
-    const char *data;
+    const char *data, *layout;
     uint32_t samples, batch, steps;
     bool backward;
 } args;
+
+/* In the order of pm_layout. */
+static const char *const layouts[] = {"AB", "ABT", "ATB", NULL};
 
 static const cli_option options[] = {
     {.name = "repeats",
@@ -35,6 +38,13 @@ static const cli_option options[] = {
      .type = CLI_FLAG,
      .value = &args.backward,
      .help = "of matmul, conv and attention: forward together with the gradient of every input"},
+    {.name = "layout",
+     .type = CLI_CHOICE,
+     .argument = "LAYOUT",
+     .value = &args.layout,
+     .choices = layouts,
+     .fallback = "AB",
+     .help = "of matmul: which operand lies transposed in memory: none, B or A"},
     {.name = "batch",
      .type = CLI_COUNT,
      .argument = "N",
@@ -58,8 +68,7 @@ static const cli_option options[] = {
      .help = "of train: the pictures; default: the recipe's"},
 };
 
-/* ---- One operator
- * ----------------------------------------------------------------------------------------------- */
+/* ---- One operator -------------------------------------------------------------------------------------- */
 
 enum { MOST_NUMBERS = 8 };
 
@@ -75,10 +84,19 @@ static pm_tensor leaf(pm_graph *graph, const char *name, pm_shape shape)
     return pm_param(graph, name, shape, (pm_init){PM_INIT_UNIFORM, 1});
 }
 
+static pm_layout chosen_layout(void)
+{
+    uint32_t layout = PM_AB;
+    while (strcmp(args.layout, layouts[layout]) != 0) layout++;
+    return (pm_layout)layout;
+}
+
 static pm_tensor build_matmul(pm_graph *graph, const uint32_t *n)
 {
-    pm_tensor a = leaf(graph, "a", PM_SHAPE(n[0], n[2])), b = leaf(graph, "b", PM_SHAPE(n[2], n[1]));
-    return pm_matmul(graph, a, b, PM_AB, PM_NONE, PM_NONE);
+    pm_layout layout = chosen_layout();
+    pm_shape a = layout == PM_ATB ? PM_SHAPE(n[2], n[0]) : PM_SHAPE(n[0], n[2]);
+    pm_shape b = layout == PM_ABT ? PM_SHAPE(n[1], n[2]) : PM_SHAPE(n[2], n[1]);
+    return pm_matmul(graph, leaf(graph, "a", a), leaf(graph, "b", b), layout, PM_NONE, PM_NONE);
 }
 
 static pm_tensor build_conv(pm_graph *graph, const uint32_t *n)
@@ -118,7 +136,9 @@ static pm_status run_shape(const shape_bench *kind, pm_device *device, uint32_t 
     shape_bench bench = *kind;
     cli_timing timing;
     char name[128];
-    int used = snprintf(name, sizeof name, "%s%s", bench.name, args.backward ? " and gradient" : "");
+    bool layout = bench.build == build_matmul && chosen_layout() != PM_AB;
+    int used = snprintf(name, sizeof name, "%s%s%s%s", bench.name, layout ? " " : "",
+                        layout ? args.layout : "", args.backward ? " and gradient" : "");
     for (uint32_t i = 0; i < count; i++) {
         uint64_t value;
         if (!cli_parse_natural(numbers[i], &value) || value < 1 || value > 1u << 24) {
@@ -130,12 +150,11 @@ static pm_status run_shape(const shape_bench *kind, pm_device *device, uint32_t 
         used += snprintf(name + used, sizeof name - (size_t)used, " %" PRIu64, value);
     }
     pm_status status = cli_time_graph(device, build_shape, &bench, args.samples, &timing, error);
-    if (status == PM_OK) cli_timing_print(name, &timing, list);
+    if (status == PM_OK) cli_timing_print(name, &timing, NULL, list);
     return status;
 }
 
-/* ---- All operators
- * ---------------------------------------------------------------------------------------------- */
+/* ---- All operators ------------------------------------------------------------------------------------- */
 
 static void build_case(pm_graph *graph, const void *user)
 {
@@ -151,31 +170,65 @@ static void build_case_and_gradient(pm_graph *graph, const void *user)
     (void)pm_backward(graph, loss);
 }
 
-/* Every operator's bench rows: alone, and with its gradient (of the sum of its output). */
+/* One row: alone, and with its gradient (of the sum of its output). */
+static pm_status run_case(pm_device *device, const pm_op *op, const pm_case *test, const cli_rates *rates,
+                          json_t *list, pm_error *error)
+{
+    char name[128];
+    cli_timing timing;
+    (void)snprintf(name, sizeof name, "%s (%s)", op->name, test->name);
+    pm_status status = cli_time_graph(device, build_case, test, args.samples, &timing, error);
+    if (status == PM_OK) cli_timing_print(name, &timing, rates, list);
+    if (status != PM_OK || test->no_gradient) return status;
+    (void)snprintf(name, sizeof name, "%s (%s), with gradient", op->name, test->name);
+    status = cli_time_graph(device, build_case_and_gradient, test, args.samples, &timing, error);
+    if (status == PM_OK) cli_timing_print(name, &timing, rates, list);
+    return status;
+}
+
+static bool begins(const char *name, const char *begin)
+{
+    return strncmp(name, begin, strlen(begin)) == 0;
+}
+
+static bool has_row(const pm_op *op)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < op->n_cases; i++) has |= op->cases[i].bench;
+    return has;
+}
+
+/* The bench rows of all operators whose name begins so. */
 static pm_status run_ops(pm_device *device, const char *begin, json_t *list, pm_error *error)
 {
-    pm_status status = PM_OK;
+    cli_rates rates;
+    pm_status status = cli_measure_rates(device, args.samples, &rates, list, error);
     for (const pm_op *const *op = pm_op_table; *op; op++) {
-        if (strncmp((*op)->name, begin, strlen(begin)) != 0) continue;
+        if (!begins((*op)->name, begin)) continue;
         for (uint32_t i = 0; status == PM_OK && i < (*op)->n_cases && !cli_stopped(); i++) {
             const pm_case *test = &(*op)->cases[i];
-            char name[128];
-            cli_timing timing;
-            if (!test->bench) continue;
-            (void)snprintf(name, sizeof name, "%s (%s)", (*op)->name, test->name);
-            status = cli_time_graph(device, build_case, test, args.samples, &timing, error);
-            if (status == PM_OK) cli_timing_print(name, &timing, list);
-            if (status != PM_OK || test->no_gradient) continue;
-            (void)snprintf(name, sizeof name, "%s (%s), with gradient", (*op)->name, test->name);
-            status = cli_time_graph(device, build_case_and_gradient, test, args.samples, &timing, error);
-            if (status == PM_OK) cli_timing_print(name, &timing, list);
+            if (test->bench) status = run_case(device, *op, test, &rates, list, error);
         }
     }
     return status;
 }
 
-/* ---- Training and sampling
- * -------------------------------------------------------------------------------------- */
+/* PM_BAD_USAGE unless some operator with a row begins so: gradients are timed with the operator they are of.
+ */
+static pm_status check_op(const char *begin, pm_error *error)
+{
+    cli_nearest nearest = {.word = begin};
+    for (const pm_op *const *op = pm_op_table; *op; op++) {
+        if (!has_row(*op)) continue;
+        if (begins((*op)->name, begin)) return PM_OK;
+        cli_nearest_try(&nearest, (*op)->name);
+    }
+    return pm_fail(error, PM_BAD_USAGE,
+                   "no operator that is timed by itself begins with \"%.60s\"; did you mean %s?", begin,
+                   nearest.best);
+}
+
+/* ---- Training and sampling ----------------------------------------------------------------------------- */
 
 /* `timing` is of one step, and `images` is how many pictures it finishes (a part of one, when a picture takes
  * many steps). */
@@ -186,8 +239,8 @@ static pm_status report_model(const char *what, pm_device *device, const cli_tim
     pm_status status = cli_time_matmul_1024(device, args.samples, &matmul, error);
     if (status != PM_OK) return status;
     double rate = timing->flops / timing->median, best = matmul.flops / matmul.median;
-    cli_timing_print(what, timing, list);
-    cli_timing_print("matmul 1024 1024 1024", &matmul, list);
+    cli_timing_print(what, timing, NULL, list);
+    cli_timing_print("matmul 1024 1024 1024", &matmul, NULL, list);
     (void)json_array_append_new(list,
                                 json_pack("{s:s, s:f, s:f, s:f}", "name", "summary", "images_per_second",
                                           images / timing->median, "gflop_per_step", timing->flops * 1e-9,
@@ -308,8 +361,7 @@ static pm_status run_sample(const char *name, pm_device *device, json_t *list, p
     return status;
 }
 
-/* ---- The verb
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The verb ------------------------------------------------------------------------------------------ */
 
 static const char *const subjects[] = {"matmul", "conv", "attention", "ops", "train", "sample", NULL};
 
@@ -351,6 +403,7 @@ static pm_status check_subject(uint32_t count, const char *const *words, pm_erro
         if (strcmp(bench->name, words[0]) == 0 && !fits) return wrong_count(bench->name, bench->usage, error);
     }
     if (strcmp(words[0], "ops") == 0 && count > 2) return wrong_count("ops", "[NAME]", error);
+    if (strcmp(words[0], "ops") == 0 && count == 2) return check_op(words[1], error);
     if (strcmp(words[0], "train") == 0 && count != 2) return wrong_count("train", "RECIPE", error);
     if (strcmp(words[0], "sample") == 0 && count != 2) return wrong_count("sample", "MODEL", error);
     return PM_OK;
@@ -389,7 +442,7 @@ const cli_verb cli_bench = {
              "  train RECIPE                                     a whole training step\n"
              "  sample MODEL                                     a step of sampling\n"
              "train and sample also measure a matmul of 1024 x 1024 and say which share of its rate\n"
-             "they reach: that number can be compared between devices.\n",
+             "they reach; ops also measures a copy. Shares can be compared between devices.\n",
     .examples = "  pumice bench matmul 1024 1024 1024 --precision f32\n      the rate of this device\n"
                 "  pumice bench train fashion-small\n      how long training would take\n",
     CLI_OPTIONS(options),

@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "sheet.h"
 
+#include "recipes/recipe_fields.h"
 #include "sampling/model.h"
 #include "training/evaluate.h"
 
@@ -20,16 +21,11 @@ static struct {
 } args;
 
 static const char *const metrics[] = {"accuracy", "frechet", "all", NULL};
-static const char *const samplers[] = {"ddim", "ddpm", NULL};
 
 static const cli_option options[] = {
     {.name = "n",
      .letter = 'n',
-     .type = CLI_COUNT,
-     .argument = "N",
-     .value = &args.n,
-     .low = 2,
-     .high = 1000000,
+     CLI_N(args.n, 2, 1000000),
      .fallback = "1000",
      .help = "how many pictures to draw, as many of each class"},
     {.name = "guidance",
@@ -63,24 +59,12 @@ static const cli_option options[] = {
      .help = "the real pictures; default: those that the model was trained on"},
     {.name = "sampler",
      .type = CLI_CHOICE,
-     .argument = "ddim|ddpm",
+     .argument = "ddim|ddpm|ddpm-large",
      .value = &args.sampler,
-     .choices = samplers,
+     .choices = pm_recipe_samplers,
      .help = "default: the recipe's"},
-    {.name = "steps",
-     .type = CLI_COUNT,
-     .argument = "N",
-     .value = &args.steps,
-     .low = 1,
-     .high = 1000000,
-     .help = "of the sampler; default: the recipe's"},
-    {.name = "batch",
-     .type = CLI_COUNT,
-     .argument = "N",
-     .value = &args.batch,
-     .low = 1,
-     .high = 65536,
-     .help = "pictures at a time"},
+    {.name = "steps", CLI_N(args.steps, 1, 1000000), .help = "of the sampler; default: the recipe's"},
+    {.name = "batch", CLI_N(args.batch, 1, 65536), .help = "pictures at a time"},
     {.name = "markdown", .type = CLI_FLAG, .value = &args.markdown, .help = "print the table as Markdown"},
 };
 

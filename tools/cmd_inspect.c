@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "commands.h"
 
+#include "base/text.h"
 #include "files/file_error.h"
 #include "files/file_io.h"
 #include "files/idx.h"
@@ -33,6 +34,23 @@ static void say_kind(const char *path, const char *kind)
     if (!cli.json) printf("%s: %s\n", path, kind);
 }
 
+/* Texts of a stranger's file: of their control characters only line breaks and tabs get to the terminal. */
+static void print_text(const char *text)
+{
+    for (unsigned bytes; *text; text += bytes ? bytes : 1) {
+        bytes = pm_control_bytes(text);
+        putchar(bytes && *text != '\n' && *text != '\t' ? '?' : *text);
+    }
+}
+
+static void print_pair(const pm_text_pair *pair, const char *between)
+{
+    print_text(pair->key);
+    fputs(between, stdout);
+    print_text(pair->value);
+    putchar('\n');
+}
+
 /* ---- safetensors --------------------------------------------------------------------------------------- */
 
 static void shape_text(const pm_safetensor *tensor, char *buffer, size_t size)
@@ -44,13 +62,6 @@ static void shape_text(const pm_safetensor *tensor, char *buffer, size_t size)
     }
 }
 
-static bool is_weight(const char *name)
-{
-    return strncmp(name, PM_PREFIX_AVERAGE, strlen(PM_PREFIX_AVERAGE)) != 0 &&
-           strncmp(name, PM_PREFIX_FIRST_MOMENT, strlen(PM_PREFIX_FIRST_MOMENT)) != 0 &&
-           strncmp(name, PM_PREFIX_SECOND_MOMENT, strlen(PM_PREFIX_SECOND_MOMENT)) != 0;
-}
-
 static json_t *list_tensors(const pm_safetensors *file)
 {
     json_t *list = json_array();
@@ -59,14 +70,17 @@ static json_t *list_tensors(const pm_safetensors *file)
     char shape[200], size[32];
     for (size_t i = 0; i < pm_safetensors_count(file); i++) {
         const pm_safetensor *tensor = pm_safetensors_at(file, i);
-        if (!args.all && !is_weight(tensor->name)) {
+        if (!args.all && !pm_model_is_weight(tensor->name)) {
             hidden++;
             hidden_bytes += tensor->bytes;
             continue;
         }
         shape_text(tensor, shape, sizeof shape);
         if (!cli.json) {
-            printf("  %-52s %-5s %-18s %10zu bytes\n", tensor->name, pm_element_name(tensor->element), shape,
+            char name[200];
+            (void)snprintf(name, sizeof name, "%s", tensor->name);
+            pm_make_printable(name);
+            printf("  %-52s %-5s %-18s %10zu bytes\n", name, pm_element_name(tensor->element), shape,
                    tensor->bytes);
         }
         (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I}", "name", tensor->name, "type",
@@ -86,7 +100,7 @@ static json_t *list_metadata(const pm_safetensors *file)
     const pm_text_pair *pairs = pm_safetensors_metadata(file, &count);
     json_t *object = json_object();
     for (size_t i = 0; i < count; i++) {
-        if (!cli.json) printf("  %s: %s\n", pairs[i].key, pairs[i].value);
+        if (!cli.json) print_pair(&pairs[i], ": ");
         (void)json_object_set_new(object, pairs[i].key, json_string(pairs[i].value));
     }
     return object;
@@ -115,7 +129,7 @@ static pm_status inspect_safetensors(const char *path, pm_error *error)
     bool checkpoint = false;
     uint64_t bytes = 0;
     for (size_t i = 0; i < pm_safetensors_count(model->file); i++) {
-        checkpoint |= !is_weight(pm_safetensors_at(model->file, i)->name);
+        checkpoint |= !pm_model_is_weight(pm_safetensors_at(model->file, i)->name);
         bytes += pm_safetensors_at(model->file, i)->bytes;
     }
     const char *kind = checkpoint ? "checkpoint" : "model";
@@ -156,7 +170,7 @@ static pm_status inspect_png(const char *path, pm_error *error)
     say_kind(path, "PNG");
     if (!cli.json) printf("  %" PRIu32 "x%" PRIu32 " pixels\n", width, height);
     for (size_t i = 0; i < texts.count; i++) {
-        if (!cli.json) printf("%s:\n%s\n", texts.pairs[i].key, texts.pairs[i].value);
+        if (!cli.json) print_pair(&texts.pairs[i], ":\n");
         (void)json_object_set_new(object, texts.pairs[i].key, json_string(texts.pairs[i].value));
     }
     cli_result(json_pack("{s:s, s:s, s:i, s:i, s:o}", "file", path, "kind", "png", "width", (int)width,
@@ -186,14 +200,8 @@ static pm_status inspect_idx(const char *path, pm_error *error)
 
 static pm_status inspect_recipe(const char *path, pm_error *error)
 {
-    uint8_t *text;
-    size_t size;
     pm_recipe recipe;
-    pm_status status = pm_read_file(path, 1 << 20, &text, &size, error);
-    if (status != PM_OK) return status;
-    status = strlen((char *)text) == size ? pm_recipe_parse((char *)text, path, &recipe, error)
-                                          : pm_fail_at(error, PM_BAD_FILE, path, "not a text file");
-    free(text);
+    pm_status status = pm_recipe_read(path, &recipe, error);
     char *whole = status == PM_OK ? pm_recipe_json(&recipe) : NULL;
     if (!whole) return status == PM_OK ? pm_fail_memory(error, path) : status;
     say_kind(path, "recipe");

@@ -16,12 +16,6 @@ static const cli_option options[] = {
      .help = "every key of a recipe: meaning, values, default"},
 };
 
-static void print_line(void *user, const char *text)
-{
-    (void)user;
-    puts(text);
-}
-
 static pm_status list_all(pm_error *error)
 {
     json_t *list = json_array();
@@ -43,7 +37,7 @@ static pm_status list_all(pm_error *error)
 static pm_status run(uint32_t count, const char *const *arguments, pm_error *error)
 {
     if (args.keys) {
-        pm_recipe_describe(print_line, NULL);
+        pm_recipe_describe(cli_print_line, NULL);
         return PM_OK;
     }
     if (count == 0) return list_all(error);

@@ -23,16 +23,10 @@ static struct {
     bool labels;
 } args = {.guidance = (double)NAN, .eta = -1.0};
 
-static const char *const samplers[] = {"ddim", "ddpm", NULL};
-static const char *const spacings[] = {"leading", "linspace", "trailing", "quadratic", NULL};
-
-#define COUNT(member, from, to) \
-    .type = CLI_COUNT, .argument = "N", .value = &args.member, .low = from, .high = to
-
 static const cli_option options[] = {
     {.name = "count",
      .letter = 'n',
-     COUNT(count, 1, MOST_PICTURES),
+     CLI_N(args.count, 1, MOST_PICTURES),
      .fallback = "20",
      .help = "how many pictures"},
     {.name = "class",
@@ -54,11 +48,13 @@ static const cli_option options[] = {
          "weight of the class: 1 is the model alone, more is clearer and less varied; default: the recipe's"},
     {.name = "sampler",
      .type = CLI_CHOICE,
-     .argument = "ddim|ddpm",
+     .argument = "ddim|ddpm|ddpm-large",
      .value = &args.sampler,
-     .choices = samplers,
+     .choices = pm_recipe_samplers,
      .help = "ddim needs few steps, ddpm is the one that training assumes; default: the recipe's"},
-    {.name = "steps", COUNT(steps, 1, 1000000), .help = "more are better and slower; default: the recipe's"},
+    {.name = "steps",
+     CLI_N(args.steps, 1, 1000000),
+     .help = "more are better and slower; default: the recipe's"},
     {.name = "eta",
      .type = CLI_REAL,
      .argument = "E",
@@ -70,10 +66,12 @@ static const cli_option options[] = {
      .type = CLI_CHOICE,
      .argument = "S",
      .value = &args.spacing,
-     .choices = spacings,
+     .choices = pm_recipe_spacings,
      .help =
          "which timesteps the steps visit: leading, linspace, trailing or quadratic; default: the recipe's"},
-    {.name = "batch", COUNT(batch, 1, 65536), .help = "pictures at a time: takes memory, changes no picture"},
+    {.name = "batch",
+     CLI_N(args.batch, 1, 65536),
+     .help = "pictures at a time: takes memory, changes no picture"},
     {.name = "first",
      .type = CLI_SEED,
      .argument = "N",
@@ -81,11 +79,11 @@ static const cli_option options[] = {
      .fallback = "0",
      .help = "number of the first picture: --first 20 goes on where -n 20 ended"},
     {.name = "preview",
-     COUNT(preview, 1, 1000000),
+     CLI_N(args.preview, 1, 1000000),
      .help = "every N steps, write what is known to a second file, FILE.preview.png"},
-    {.name = "columns", COUNT(columns, 1, 1000), .help = "of the sheet; default: one for each class"},
+    {.name = "columns", CLI_N(args.columns, 1, 1000), .help = "of the sheet; default: one for each class"},
     {.name = "scale",
-     COUNT(scale, 1, 64),
+     CLI_N(args.scale, 1, 64),
      .help = "enlarge each pixel so many times; default: small pictures to 64"},
     {.name = "labels",
      .type = CLI_FLAG,

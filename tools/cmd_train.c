@@ -33,15 +33,10 @@ static const cli_option options[] = {
      .type = CLI_TEXTS,
      .argument = "KEY=VALUE",
      .value = &args.set,
-     .help = "change a key of the recipe, such as training.batch=64; may be given several times; `pumice "
-             "recipes --keys` "
-             "lists them"},
+     .help = "change a key of the recipe, such as training.batch=64; may be given several times; "
+             "`pumice recipes --keys` lists them"},
     {.name = "steps",
-     .type = CLI_COUNT,
-     .argument = "N",
-     .value = &args.steps,
-     .low = 1,
-     .high = 10000000,
+     CLI_N(args.steps, 1, 10000000),
      .help = "length of the whole training, the same as --set training.steps=N"},
     {.name = "minutes",
      .letter = 'm',
@@ -64,18 +59,12 @@ static const cli_option options[] = {
      .value = &args.resume,
      .help = "go on from the checkpoint in this directory, bit for bit as if it had never stopped"},
     {.name = "save-every",
-     .type = CLI_COUNT,
-     .argument = "N",
-     .value = &args.save_every,
+     CLI_N(args.save_every, 0, 10000000),
      .given = &args.save_given,
-     .high = 10000000,
      .help = "steps between checkpoints, 0 for only at the end; default: the recipe's"},
     {.name = "sample-every",
-     .type = CLI_COUNT,
-     .argument = "N",
-     .value = &args.sample_every,
+     CLI_N(args.sample_every, 0, 10000000),
      .given = &args.sample_given,
-     .high = 10000000,
      .help = "steps between sheets of samples, 0 for only at the end; default: the recipe's"},
     {.name = "explain",
      .type = CLI_FLAG,
@@ -158,17 +147,11 @@ static pm_status choose_directory(const pm_recipe *recipe, char *directory, size
 
 /* ---- Running ------------------------------------------------------------------------------------------- */
 
-static void print_line(void *user, const char *text)
-{
-    (void)user;
-    puts(text);
-}
-
 static pm_status explain(pm_trainer *trainer, pm_error *error)
 {
     pm_status status = pm_trainer_run(trainer, 3, error);
     if (status == PM_OK) status = pm_plan_wait(pm_trainer_plan(trainer), error);
-    if (status == PM_OK) pm_plan_explain(pm_trainer_plan(trainer), print_line, NULL);
+    if (status == PM_OK) pm_plan_explain(pm_trainer_plan(trainer), cli_print_line, NULL);
     return status;
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A first look, from nothing: what devices are here, pictures from a model that comes with Pumice, a model trained on
-# this machine for two minutes, pictures from that. Installs and builds what is missing; a second run skips what is done.
-# With --quick the training takes 20 seconds, which is enough to see it run and not to see clothes.
+# A first look, from nothing: what devices are here, pictures from a model that comes with Pumice, a model
+# trained on this machine for two minutes, pictures from that. Installs and builds what is missing; a second
+# run skips what is done. With --quick the training takes 20 seconds, which is enough to see it run and not to
+# see clothes.
 set -euo pipefail
 minutes=2
 tiny=tiny

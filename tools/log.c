@@ -1,3 +1,4 @@
+/* The log of --log, one JSON object a line; see log.h. */
 #include "log.h"
 
 #include "files/file_error.h"

@@ -57,6 +57,10 @@ typedef struct cli_verb {
     pm_status (*run)(uint32_t count, const char *const *arguments, pm_error *error);
 } cli_verb;
 
+/* The middle of an option that counts, into the uint32_t `target`. */
+#define CLI_N(target, from, to) \
+    .type = CLI_COUNT, .argument = "N", .value = &(target), .low = from, .high = to
+
 #define CLI_OPTIONS(array) .options = array, .n_options = (uint32_t)(sizeof(array) / sizeof((array)[0]))
 
 /* All verbs, ended by NULL, and the options that each of them takes (main.c). */

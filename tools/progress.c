@@ -1,3 +1,4 @@
+/* The line of progress; see progress.h. */
 #include "progress.h"
 
 #include "cli.h"

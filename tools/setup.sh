@@ -1,6 +1,6 @@
-# shellcheck shell=bash
-# Sourced by test.sh and demo.sh: goes to the root of the tree, installs the packages that are missing, builds.
-# A second time it installs nothing and builds nothing. Sets `root` and `build`. Expects `set -euo pipefail`.
+# shellcheck shell=bash Sourced by test.sh and demo.sh: goes to the root of the tree, installs the packages
+# that are missing, builds. A second time it installs nothing and builds nothing. Sets `root` and `build`.
+# Expects `set -euo pipefail`.
 
 say() { printf '== %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }

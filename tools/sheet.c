@@ -1,3 +1,4 @@
+/* Sheets of pictures with labels; see sheet.h. */
 #include "sheet.h"
 
 #include "files/grid.h"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Prints the path of an ICD file for SwiftShader, a second Vulkan driver for the CPU, with arithmetic of its own: what the
-# tests hold lavapipe's bits against. It comes out of Debian's package chromium-common, which is downloaded but not installed; nothing
-# but two files is kept, in ${XDG_CACHE_HOME:-~/.cache}/pumice/swiftshader. Fails quietly where there is no such package.
+# Prints the path of an ICD file for SwiftShader, a second Vulkan driver for the CPU, with arithmetic of its
+# own: what the tests hold lavapipe's bits against. It comes out of Debian's package chromium-common, which is
+# downloaded but not installed; nothing but two files is kept, in
+# ${XDG_CACHE_HOME:-~/.cache}/pumice/swiftshader. Fails quietly where there is no such package.
 set -eu
 if [ -n "${PUMICE_SWIFTSHADER:-}" ]; then
     echo "$PUMICE_SWIFTSHADER"

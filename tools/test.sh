@@ -8,7 +8,8 @@ set -euo pipefail
 log=$build/test.log
 status=0
 ctest --preset release "$@" 2>&1 | tee "$log" || status=$?
-# `Passed` ends a line of its test; whatever else ends one (Failed, Timeout, Not Run, Exception) is a failure but a skip.
+# `Passed` ends a line of its test; whatever else ends one (Failed, Timeout, Not Run, Exception) is a failure
+# but a skip.
 results=$(grep -E '^ *[0-9]+/[0-9]+ Test +#' "$log" || true)
 passed=$(grep -cE ' Passed +[0-9.]+ sec' <<< "$results" || true)
 skipped=$(grep -cE '\*\*\*Skipped' <<< "$results" || true)

@@ -1,3 +1,4 @@
+/* A training run with its files; see training_run.h. */
 #include "training_run.h"
 
 #include "files/file_error.h"

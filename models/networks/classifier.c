@@ -1,3 +1,4 @@
+/* The judge of generated pictures; see classifier.h. */
 #include "networks/classifier.h"
 
 #include "networks/layers.h"

@@ -1,3 +1,4 @@
+/* Layers with their parameters; see layers.h. */
 #include "networks/layers.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* DDPM's U-Net; see unet.h. */
 #include "networks/unet.h"
 
 #include "networks/layers.h"

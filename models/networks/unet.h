@@ -15,8 +15,8 @@ typedef struct pm_unet_config {
     uint32_t multipliers[PM_UNET_LEVELS]; /* of base, per level */
     uint32_t blocks; /* residual blocks a level on the way down; one more on the way up */
     uint32_t n_attention;
-    uint32_t attention[PM_UNET_LEVELS]; /* heights at which blocks end with self-attention; the middle always
-                                           has it */
+    uint32_t
+        attention[PM_UNET_LEVELS]; /* heights at which blocks end with self-attention, as the middle's do */
     uint32_t heads;
     uint32_t groups;    /* of the normalisation */
     float dropout;      /* inside residual blocks, while training */

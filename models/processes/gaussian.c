@@ -220,8 +220,8 @@ static void estimate(pm_target target, double a, double s, double *row)
 
 /* 2006.11239 eq. 6 and 7, with b' for b:
  *   mean = sqrt(abar_s) b' / (1 - abar_t) x0 + sqrt(1 - b') (1 - abar_s) / (1 - abar_t) x
- *   variance small: b' (1 - abar_s) / (1 - abar_t);  large: b', but none in the last step, which returns its
- * mean. */
+ *   variance small: b' (1 - abar_s) / (1 - abar_t);  large: b'
+ * The last step returns its mean. */
 static double step_ddpm(double abar_t, double abar_s, bool large, double *row)
 {
     double beta = 1.0 - abar_t / abar_s, rest = (1.0 - abar_s) / (1.0 - abar_t);

@@ -9,9 +9,10 @@
 #include "pumice.h"
 
 typedef enum pm_schedule {
-    PM_SCHEDULE_LINEAR, /* beta from 1e-4 to 0.02, both times 1000/T (2006.11239, section 4; scaled as in
-                           2102.09672) */
-    PM_SCHEDULE_COSINE, /* 2102.09672 eq. 17, beta at most 0.999 */
+    /* beta from 1e-4 to 0.02 (2006.11239, section 4), both times 1000/T (as in 2102.09672). */
+    PM_SCHEDULE_LINEAR,
+    /* 2102.09672 eq. 17, beta at most 0.999. */
+    PM_SCHEDULE_COSINE,
 } pm_schedule;
 
 /* What the network predicts. */
@@ -47,8 +48,7 @@ typedef enum pm_spacing {
     PM_SPACING_LEADING,   /* multiples of floor(T/S): 900, 800 .. 0 */
     PM_SPACING_LINSPACE,  /* even from T-1 to 0, both included: 999, 888 .. 0 */
     PM_SPACING_TRAILING,  /* even from T-1 down in steps of T/S: 999, 899 .. 99 */
-    PM_SPACING_QUADRATIC, /* squares of even numbers up to sqrt(0.8 T): 800, 632 .. 0 (2010.02502, appendix
-                             D.2) */
+    PM_SPACING_QUADRATIC, /* squares of even numbers to sqrt(0.8 T): 800, 632 .. 0 (2010.02502, D.2) */
 } pm_spacing;
 
 typedef enum pm_method {

@@ -49,11 +49,6 @@ static pm_status unknown_key(const reader *r, const char *path)
                       pm_field_nearest(path, r->recipe->kind, nearest, sizeof nearest));
 }
 
-static const char *kind_name(pm_model_kind kind)
-{
-    return kind == PM_KIND_IMAGE_DIFFUSION ? "image-diffusion" : "image-classifier";
-}
-
 /* ---- Reading ------------------------------------------------------------------------------------------- */
 
 static pm_status read_value(reader *r, const char *path, const json_t *value)
@@ -62,7 +57,7 @@ static pm_status read_value(reader *r, const char *path, const json_t *value)
     if (!field) return unknown_key(r, path);
     if (!pm_field_applies(field, r->recipe->kind)) {
         return pm_fail_at(r->error, r->failure, r->where, "%s is not for models of kind %s; take it out",
-                          path, kind_name(r->recipe->kind));
+                          path, pm_model_kind_name(r->recipe->kind));
     }
     r->seen[field - pm_recipe_fields] = true;
     return pm_field_decode(field, value, r->recipe) ? PM_OK : wrong_value(r, field, value);
@@ -223,7 +218,7 @@ static bool is_path(const char *name)
     return strchr(name, '/') || (length >= 5 && strcmp(name + length - 5, ".json") == 0);
 }
 
-static pm_status load_file(const char *path, pm_recipe *out, pm_error *error)
+pm_status pm_recipe_read(const char *path, pm_recipe *out, pm_error *error)
 {
     uint8_t *text;
     size_t size;
@@ -256,7 +251,7 @@ static pm_status unknown_recipe(const char *name, pm_error *error)
 pm_status pm_recipe_load(const char *name_or_path, pm_recipe *out, pm_error *error)
 {
     memset(out, 0, sizeof *out);
-    if (is_path(name_or_path)) return load_file(name_or_path, out, error);
+    if (is_path(name_or_path)) return pm_recipe_read(name_or_path, out, error);
     for (size_t i = 0; pm_embedded_recipe_names[i]; i++) {
         if (strcmp(pm_embedded_recipe_names[i], name_or_path) == 0) {
             return pm_recipe_parse(pm_embedded_recipe_texts[i], name_or_path, out, error);

@@ -23,9 +23,9 @@ typedef struct pm_recipe {
         uint32_t height, width, channels, classes; /* 0 in a recipe: taken from the data set */
         char class_names[64][32];                  /* filled from the data set; empty ones end the list */
     } data;
-    pm_unet_config unet; /* of PM_KIND_IMAGE_DIFFUSION; sizes, classes and timesteps are filled in from data
-                            and process */
-    pm_classifier_config classifier; /* of PM_KIND_IMAGE_CLASSIFIER; likewise */
+    /* The network of either kind; sizes, classes and timesteps are filled in from data and process. */
+    pm_unet_config unet;
+    pm_classifier_config classifier;
     pm_gaussian_config process;
     struct {
         uint32_t batch, steps;
@@ -46,10 +46,16 @@ typedef struct pm_recipe {
     } sampling;
 } pm_recipe;
 
+/* "image-diffusion" or "image-classifier", as recipes write it. */
+const char *pm_model_kind_name(pm_model_kind kind);
+
 /* Reads a recipe by name or file and checks every value; an unknown key is an error that names the nearest
  * known one. Fails with PM_BAD_USAGE when there is no recipe of this name, PM_IO when the file cannot be
  * read, PM_BAD_FILE when it is wrong. */
 pm_status pm_recipe_load(const char *name_or_path, pm_recipe *out, pm_error *error);
+
+/* The same of a file, whatever its name looks like. */
+pm_status pm_recipe_read(const char *path, pm_recipe *out, pm_error *error);
 
 /* The same from JSON text; `where` (a file name) goes into messages. Fails with PM_BAD_FILE. */
 pm_status pm_recipe_parse(const char *json, const char *where, pm_recipe *out, pm_error *error);

@@ -1,6 +1,8 @@
 /* The keys of a recipe and what each of them may be; see recipe_fields.h. */
 #include "recipes/recipe_fields.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,8 +17,8 @@ static const char *const KINDS[] = {"image-diffusion", "image-classifier", NULL}
 static const char *const DECAYS[] = {"constant", "cosine", "linear", NULL};
 static const char *const SCHEDULES[] = {"linear", "cosine", NULL};
 static const char *const TARGETS[] = {"epsilon", "v", "x0", NULL};
-static const char *const SAMPLERS[] = {"ddim", "ddpm", NULL};
-static const char *const SPACINGS[] = {"leading", "linspace", "trailing", "quadratic", NULL};
+const char *const pm_recipe_samplers[] = {"ddim", "ddpm", "ddpm-large", NULL};
+const char *const pm_recipe_spacings[] = {"leading", "linspace", "trailing", "quadratic", NULL};
 
 _Static_assert(sizeof(pm_model_kind) == sizeof(unsigned) && sizeof(pm_lr_decay) == sizeof(unsigned) &&
                    sizeof(pm_schedule) == sizeof(unsigned) && sizeof(pm_target) == sizeof(unsigned),
@@ -101,8 +103,8 @@ const pm_recipe_field pm_recipe_fields[] = {
     {U32(training.sample_every, 0, 10000000),
      FOR(IMAGE, "0", "steps between sheets of samples; 0: only at the end")},
 
-    {NAME(sampling.sampler, SAMPLERS), FOR(IMAGE, "\"ddim\"", "unless the command says otherwise")},
-    {NAME(sampling.spacing, SPACINGS), FOR(IMAGE, "\"trailing\"", "which timesteps it visits")},
+    {NAME(sampling.sampler, pm_recipe_samplers), FOR(IMAGE, "\"ddim\"", "unless the command says otherwise")},
+    {NAME(sampling.spacing, pm_recipe_spacings), FOR(IMAGE, "\"trailing\"", "which timesteps it visits")},
     {U32(sampling.steps, 1, 10000), FOR(IMAGE, "50", "at most process.timesteps")},
     {FLOAT(sampling.eta, 0, 1), FOR(IMAGE, "0.0", "of DDIM: 0 is deterministic, 1 as random as DDPM")},
     {FLOAT(sampling.guidance, 0, 100),
@@ -110,6 +112,11 @@ const pm_recipe_field pm_recipe_fields[] = {
 };
 
 const size_t pm_recipe_field_count = sizeof pm_recipe_fields / sizeof pm_recipe_fields[0];
+
+const char *pm_model_kind_name(pm_model_kind kind)
+{
+    return KINDS[kind];
+}
 
 /* ---- Finding a field ----------------------------------------------------------------------------------- */
 
@@ -239,10 +246,10 @@ void pm_recipe_describe(void (*line)(void *user, const char *text), void *user)
         pm_field_wants(field, wants, sizeof wants);
         if (field->fallback) (void)snprintf(value, sizeof value, "default %s", field->fallback);
         const char *only = field->kinds == BOTH    ? ""
-                           : field->kinds == IMAGE ? "; only for image-diffusion"
-                                                   : "; only for image-classifier";
-        (void)snprintf(text, sizeof text, "%-24s %s (%s; %s%s)", field->path, field->help, wants, value,
-                       only);
+                           : field->kinds == IMAGE ? KINDS[PM_KIND_IMAGE_DIFFUSION]
+                                                   : KINDS[PM_KIND_IMAGE_CLASSIFIER];
+        (void)snprintf(text, sizeof text, "%-24s %s (%s; %s%s%s)", field->path, field->help, wants, value,
+                       *only ? "; only for " : "", only);
         line(user, text);
     }
 }
@@ -255,8 +262,8 @@ static bool decode_text(const json_t *value, char *out, size_t room)
 {
     const char *text = json_string_value(value);
     if (!text || strlen(text) >= room) return false;
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0)) return false;
+    for (const char *at = text; *at; at++) {
+        if (pm_control_bytes(at)) return false;
     }
     memset(out, 0, room); /* two recipes that say the same are the same bytes */
     memcpy(out, text, strlen(text));

@@ -34,6 +34,10 @@ typedef struct pm_recipe_field {
 extern const pm_recipe_field pm_recipe_fields[];
 extern const size_t pm_recipe_field_count;
 
+/* What sampling.sampler and sampling.spacing may be; each ended by NULL. */
+extern const char *const pm_recipe_samplers[];
+extern const char *const pm_recipe_spacings[];
+
 bool pm_field_applies(const pm_recipe_field *field, pm_model_kind kind);
 
 /* The field with this path, or NULL. */

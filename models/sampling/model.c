@@ -1,3 +1,4 @@
+/* Model files: opening, checking, and putting weights into a plan; see model.h. */
 #include "sampling/model.h"
 
 #include "base/status.h"
@@ -42,9 +43,13 @@ static pm_status read_header(pm_model *model, const char *path, pm_error *error)
     return model->config ? PM_OK : pm_fail(error, PM_NO_MEMORY, "%s: out of host memory", path);
 }
 
-static bool is_weight(const char *name)
+bool pm_model_is_weight(const char *name)
 {
-    return strncmp(name, PM_PREFIX_AVERAGE, strlen(PM_PREFIX_AVERAGE)) != 0 && strncmp(name, "adam.", 5) != 0;
+    static const char *const others[] = {PM_PREFIX_AVERAGE, PM_PREFIX_FIRST_MOMENT, PM_PREFIX_SECOND_MOMENT};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (strncmp(name, others[i], strlen(others[i])) == 0) return false;
+    }
+    return true;
 }
 
 pm_status pm_model_open(const char *path, pm_model **out, pm_error *error)
@@ -60,7 +65,7 @@ pm_status pm_model_open(const char *path, pm_model **out, pm_error *error)
     }
     for (size_t i = 0; i < pm_safetensors_count(model->file); i++) {
         const pm_safetensor *tensor = pm_safetensors_at(model->file, i);
-        if (is_weight(tensor->name)) model->parameters += tensor->bytes / 4;
+        if (pm_model_is_weight(tensor->name)) model->parameters += tensor->bytes / 4;
     }
     for (uint32_t i = 0; i < 64; i++) model->class_names[i] = model->recipe.data.class_names[i];
     *out = model;
@@ -80,7 +85,7 @@ pm_model_info pm_model_info_of(const pm_model *model)
     const pm_recipe *recipe = &model->recipe;
     return (pm_model_info){
         .name = recipe->name,
-        .kind = recipe->kind == PM_KIND_IMAGE_DIFFUSION ? "image-diffusion" : "image-classifier",
+        .kind = pm_model_kind_name(recipe->kind),
         .config = model->config,
         .height = recipe->data.height,
         .width = recipe->data.width,

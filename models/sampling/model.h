@@ -18,6 +18,9 @@
 #define PM_META_FORMAT "pumice.format" /* PM_FORMAT_VERSION */
 #define PM_FORMAT_VERSION "1"
 
+/* Whether the tensor of this name is a parameter, and not the optimiser's or of the average. */
+bool pm_model_is_weight(const char *name);
+
 struct pm_model {
     pm_safetensors *file;
     pm_recipe recipe;
@@ -26,8 +29,8 @@ struct pm_model {
     const char *class_names[64];
 };
 
-/* Copies the tensor called prefix + path, which must be f32 of `count` elements, to `out`. PM_BAD_FILE names
- * what is missing. */
+/* Copies the tensor called prefix + path, which must be f32 of this shape, to `out`. PM_BAD_FILE names what
+ * is missing. */
 pm_status pm_model_tensor(const pm_safetensors *file, const char *prefix, const char *path, pm_shape shape,
                           float *out, pm_error *error);
 

@@ -1,3 +1,4 @@
+/* Pictures to a PNG; see pumice_models.h. */
 #include "files/grid.h"
 #include "files/png.h"
 #include "pumice_models.h"

@@ -103,9 +103,8 @@ static pm_status build(sampling *s, pm_error *error)
             pm_constant(graph, "sample.guidance", PM_DTYPE_F32, PM_SHAPE(1), &s->options.guidance);
         prediction = pm_guide(graph, prediction, weight);
     }
-    /* Without noise the column OUT_Z is zero, and any tensor but x itself may stand in its place. */
-    pm_tensor noise =
-        s->random ? pm_normal(graph, s->counter, STREAM_STEP, pm_shape_of(graph, s->x)) : prediction;
+    pm_tensor noise = PM_NONE; /* the column OUT_Z is zero */
+    if (s->random) noise = pm_normal(graph, s->counter, STREAM_STEP, pm_shape_of(graph, s->x));
     s->x0 = pm_denoise_step(graph, s->x, prediction, noise, s->counter, table, 1.0f);
     pm_output(graph, s->x0);
     pm_advance(graph, s->counter);
@@ -189,7 +188,7 @@ static pm_status run_batch(sampling *s, uint32_t done, uint8_t *pixels, bool *st
             status = read_pictures(s, s->x0, count, s->preview, error);
             if (status == PM_OK) o->preview(o->user, step + 1, done, count, s->preview);
         }
-        if (o->progress)
+        if (status == PM_OK && o->progress)
             *stopped = !o->progress(o->user, done / o->batch * o->steps + step + 1, batches * o->steps);
     }
     if (status != PM_OK) return status;

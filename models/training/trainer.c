@@ -1,3 +1,4 @@
+/* Training as one graph, and its checkpoints; see trainer.h. */
 #include "training/trainer.h"
 
 #include "base/status.h"

@@ -4,10 +4,10 @@
  * Coefficients are minimax fits (Remez exchange, in 40 digits) of the functions named beside them. */
 #include "base/exact.h"
 
+#include "base/bits.h"
+
 #include <float.h>
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -17,20 +17,6 @@ _Static_assert(FLT_EVAL_METHOD == 0,
                "exact arithmetic needs float expressions evaluated as float (SSE, not x87)");
 
 #define TINY 7.88860905e-31f /* 2^-100 */
-
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float from_bits(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 /* Conversion of a whole number. NaN, whose conversion C leaves undefined, may give anything: the callers'
  * results are NaN by another way. */
@@ -57,7 +43,7 @@ float pmf_flush(float x)
  * factor is the minimax one for that range. */
 static float rcp_guess(float x)
 {
-    float y = from_bits(0x7eb50500u - bits_of(x));
+    float y = pm_from_bits(0x7eb50500u - pm_bits_of(x));
     return y * (2.78648232f - 1.94090434f * (x * y));
 }
 
@@ -85,7 +71,7 @@ float pmf_div(float a, float b)
  * coefficients. */
 static float rsqrt_guess(float x)
 {
-    float y = from_bits(0x5f200000u - (bits_of(x) >> 1));
+    float y = pm_from_bits(0x5f200000u - (pm_bits_of(x) >> 1));
     return y * (1.68191391f - 0.703952009f * (x * y * y));
 }
 
@@ -120,7 +106,7 @@ static float exp_bounded(float x)
     p = p * r + 0.166665211f;
     p = p * r + 0.49999994f;
     p = (p * (r * r) + r) + 1.0f;
-    return p * from_bits((uint32_t)(whole(n) + 127) << 23);
+    return p * pm_from_bits((uint32_t)(whole(n) + 127) << 23);
 }
 
 float pmf_exp(float x)
@@ -132,10 +118,10 @@ float pmf_exp(float x)
 /* x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)); log(1 + f) = f - f^2/2 + f^3 p(f). */
 float pmf_log(float x)
 {
-    uint32_t bits = bits_of(x);
+    uint32_t bits = pm_bits_of(x);
     uint32_t clamped = (int32_t)bits < 0x0d800000 ? 0x0d800000u : bits;
     int32_t exponent = (int32_t)((clamped + 0x004afb0du) >> 23) - 127;
-    float f = from_bits(clamped - ((uint32_t)exponent << 23)) - 1.0f;
+    float f = pm_from_bits(clamped - ((uint32_t)exponent << 23)) - 1.0f;
     float e = (float)exponent;
     float z = f * f;
     float p = 0.071052067f;

@@ -1,4 +1,7 @@
+/* Names of statuses, and the one place where messages are written; see status.h. */
 #include "base/status.h"
+
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +38,7 @@ pm_status pm_fail(pm_error *error, pm_status status, const char *format, ...)
         error->status = status;
         (void)vsnprintf(error->message, sizeof error->message, format, args);
         va_end(args);
+        pm_make_printable(error->message);
     }
     return status;
 }
@@ -42,16 +46,17 @@ pm_status pm_fail(pm_error *error, pm_status status, const char *format, ...)
 pm_status pm_fail_prefix(pm_error *error, pm_status status, const char *format, ...)
 {
     if (error) {
-        char prefix[sizeof error->message], rest[sizeof error->message];
+        char prefix[sizeof error->message / 2]; /* of a long prefix only half a message is kept */
         va_list args;
         va_start(args, format);
         (void)vsnprintf(prefix, sizeof prefix, format, args);
         va_end(args);
-        memcpy(rest, error->message, sizeof rest);
-        size_t used = strlen(prefix);
-        if (used > sizeof error->message / 2) used = sizeof error->message / 2;
+        pm_make_printable(prefix);
+        size_t used = strlen(prefix), last = sizeof error->message - 1;
+        memmove(error->message + used + 2, error->message, last - used - 2);
         memcpy(error->message, prefix, used);
-        (void)snprintf(error->message + used, sizeof error->message - used, ": %s", rest);
+        memcpy(error->message + used, ": ", 2);
+        error->message[last] = 0;
         error->status = status;
     }
     return status;

@@ -14,6 +14,9 @@ typedef struct pm_pipeline {
     VkDescriptorSetLayout set_layout;
 } pm_pipeline;
 
+/* What a pipeline can have at most: the operators' dispatches need less (plan/pieces.c asserts it). */
+enum { PM_PIPELINE_SPEC = 12, PM_PIPELINE_BINDINGS = 32 };
+
 /* What a pipeline is made from; two equal keys give one pipeline. */
 typedef struct pm_pipeline_key {
     const char *shader;
@@ -21,7 +24,7 @@ typedef struct pm_pipeline_key {
     uint32_t n_bind;     /* bindings 0 .. n_bind-1 */
     uint32_t texel_mask; /* bit i: binding i is a uniform texel buffer, else a storage buffer */
     uint32_t n_push;     /* 32-bit words of push constants */
-    uint32_t n_spec, spec[12];
+    uint32_t n_spec, spec[PM_PIPELINE_SPEC];
 } pm_pipeline_key;
 
 typedef struct pm_pipeline_entry {
@@ -47,8 +50,7 @@ struct pm_device {
     VkPhysicalDeviceMemoryProperties memory;
     uint32_t storage_type;  /* memory type of tensors */
     bool storage_mapped;    /* tensors are mapped, host-visible and coherent */
-    uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached where there is
-                               such */
+    uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached if it can be */
 
     VkPipelineCache cache;
     char cache_path[512]; /* "" : none */

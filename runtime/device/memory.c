@@ -1,3 +1,4 @@
+/* Blocks of device memory; see device.h. */
 #include "device/device.h"
 
 #include "base/status.h"

@@ -25,7 +25,7 @@ static bool key_equal(const pm_pipeline_key *a, const pm_pipeline_key *b)
 
 static VkResult create_layouts(pm_device *device, const pm_pipeline_key *key, pm_pipeline *out)
 {
-    VkDescriptorSetLayoutBinding bindings[32];
+    VkDescriptorSetLayoutBinding bindings[PM_PIPELINE_BINDINGS];
     for (uint32_t i = 0; i < key->n_bind; i++) {
         bindings[i] = (VkDescriptorSetLayoutBinding){
             .binding = i,
@@ -56,7 +56,7 @@ static VkResult create_layouts(pm_device *device, const pm_pipeline_key *key, pm
 static VkResult create_pipeline(pm_device *device, const pm_pipeline_key *key, const pm_shader_binary *binary,
                                 pm_pipeline *out)
 {
-    VkSpecializationMapEntry entries[12];
+    VkSpecializationMapEntry entries[PM_PIPELINE_SPEC];
     for (uint32_t i = 0; i < key->n_spec; i++) entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
     VkSpecializationInfo constants = {key->n_spec, entries, key->n_spec * 4, key->spec};
     VkShaderModuleCreateInfo module = {

@@ -1,3 +1,4 @@
+/* Submitting to the one queue and waiting for it, by a timeline semaphore; see device.h. */
 #include "device/device.h"
 
 #include "base/status.h"

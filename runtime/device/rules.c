@@ -1,3 +1,4 @@
+/* Facts in, choices out; see rules.h. */
 #include "device/rules.h"
 
 pm_rules pm_rules_for(const pm_device_facts *facts)

@@ -18,14 +18,9 @@ pm_status pm_fail_at(pm_error *error, pm_status status, const char *path, const 
 
     size_t length = strlen(path);
     if (length > LONGEST_PATH) {
-        (void)pm_fail(error, status, "...%s: %s", path + length - LONGEST_PATH, reason);
-    } else {
-        (void)pm_fail(error, status, "%s: %s", path, reason);
+        return pm_fail(error, status, "...%s: %s", path + length - LONGEST_PATH, reason);
     }
-    for (char *at = error->message; *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
-    }
-    return status;
+    return pm_fail(error, status, "%s: %s", path, reason);
 }
 
 pm_status pm_fail_memory(pm_error *error, const char *path)

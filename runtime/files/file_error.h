@@ -1,13 +1,11 @@
-/* Messages about files: always "PATH: what is wrong", always one printable line, whatever the path or the
- * file's own names contain. */
+/* Messages about files: always "PATH: what is wrong". */
 #ifndef PM_FILES_FILE_ERROR_H
 #define PM_FILES_FILE_ERROR_H
 
 #include "base/status.h"
 
-/* pm_fail() with "PATH: " in front. Control characters, which a hostile file could use to write over a
- * terminal, become '?'; of a very long path only the end is shown, so that the reason is not cut off. Returns
- * `status`. */
+/* pm_fail() with "PATH: " in front; of a very long path only the end is shown, so that the reason is not cut
+ * off. Returns `status`. */
 pm_status pm_fail_at(pm_error *error, pm_status status, const char *path, const char *format, ...)
     PM_PRINTF(4, 5);
 

@@ -10,8 +10,7 @@
 typedef struct pm_json_limits {
     uint32_t depth;  /* of nested objects and arrays; at most 1000 */
     uint32_t values; /* of all values together, roughly: commas, colons and opening brackets are counted */
-    bool naturals;   /* beside objects, arrays and strings only whole numbers >= 0: no sign, fraction, true,
-                        null */
+    bool naturals;   /* of numbers and literals only whole numbers >= 0: no sign, fraction, true, null */
 } pm_json_limits;
 
 /* Parses one JSON value of `size` bytes, which may be surrounded by white space only. UTF-8 is checked, and

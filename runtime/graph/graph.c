@@ -1,3 +1,4 @@
+/* Tensors, nodes, names and the error state; see graph.h. */
 #include "graph/graph.h"
 
 #include "base/checked.h"

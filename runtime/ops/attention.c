@@ -38,8 +38,7 @@ static attention_geometry geometry_of(const pm_graph *graph, const pm_node *node
     };
 }
 
-/* ---- Shapes
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Shapes -------------------------------------------------------------------------------------------- */
 
 static bool check_attention(pm_graph *graph, const pm_node *node)
 {
@@ -84,8 +83,7 @@ static void shape_attention_backward(pm_graph *graph, pm_node *node)
         pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[i]));
 }
 
-/* ---- Dispatches
- * -------------------------------------------------------------------------------------------- */
+/* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 /* One kernel: lanes own rows of one side, `length` a head. */
 typedef struct attention_kernel {
@@ -196,8 +194,7 @@ static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
     end(d, &kernel, 4);
 }
 
-/* ---- Reference
- * --------------------------------------------------------------------------------------------- */
+/* ---- Reference ----------------------------------------------------------------------------------------- */
 
 /* One head of one sample: the first element of its rows in q, k and v. */
 typedef struct head_at {
@@ -280,8 +277,7 @@ static void reference_attention_backward(const pm_reference *ref)
     }
 }
 
-/* ---- Operators
- * --------------------------------------------------------------------------------------------- */
+/* ---- Operators ----------------------------------------------------------------------------------------- */
 
 const pm_op pm_op_attention_backward = {
     .name = "attention_backward",

@@ -18,8 +18,7 @@ typedef struct conv_attr {
     uint32_t stride, top, left;
 } conv_attr;
 
-/* ---- Shapes
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Shapes -------------------------------------------------------------------------------------------- */
 
 static pm_shape x_shape(const conv_attr *c)
 {
@@ -72,8 +71,7 @@ static void shape_conv2d_weight(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_F32, weight_shape(PM_ATTR(conv_attr, node)));
 }
 
-/* ---- Dispatches
- * --------------------------------------------------------------------------------------------- */
+/* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 static uint32_t log2_of(uint32_t power)
 {
@@ -290,8 +288,7 @@ static void lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
     if (!direct) lower_weight_sum(lowering, c, parts, chunks, node->out[0]);
 }
 
-/* ---- References
- * --------------------------------------------------------------------------------------------- */
+/* ---- References ---------------------------------------------------------------------------------------- */
 
 /* What a tap of an output pixel multiplies: element [at_x, ci] of x with element [at_w, ci, co] of the
  * weights, for all ci, co. */
@@ -374,8 +371,7 @@ static void reference_conv2d_weight(const pm_reference *ref)
     visit_taps(ref, visit_weight);
 }
 
-/* ---- The operators
- * ------------------------------------------------------------------------------------------ */
+/* ---- The operators ------------------------------------------------------------------------------------- */
 
 /* dX from dY and the weights; dW from dY and X. Neither is differentiable again. */
 const pm_op pm_op_conv2d_data = {

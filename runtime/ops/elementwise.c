@@ -5,8 +5,7 @@
 
 #include <math.h>
 
-/* ---- Unary
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Unary --------------------------------------------------------------------------------------------- */
 
 /* The numbers are those of shaders/unary.comp. */
 typedef enum unary_function { AFFINE = 0, SILU = 1, GELU = 2, SIGMOID = 3, TANH = 4 } unary_function;
@@ -219,8 +218,7 @@ pm_tensor pm_affine(pm_graph *graph, pm_tensor x, float alpha, float beta)
     return unary(graph, x, (unary_attr){.function = AFFINE, .alpha = alpha, .beta = beta});
 }
 
-/* ---- Binary
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Binary -------------------------------------------------------------------------------------------- */
 
 typedef struct binary_attr {
     bool multiply;

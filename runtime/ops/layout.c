@@ -6,8 +6,7 @@
 #include "ops/check.h"
 #include "ops/table.h"
 
-/* ---- Strided views
- * ----------------------------------------------------------------------------------------- */
+/* ---- Strided views ------------------------------------------------------------------------------------- */
 
 pm_strided pm_dense_view(pm_shape shape)
 {
@@ -41,8 +40,8 @@ static pm_strided collapse(const pm_strided *view)
     return out;
 }
 
-/* Makes the unit four elements, where every run of the view is whole vectors of the input and of the output.
- */
+/* Makes the unit four elements, where every run of the view is whole vectors of the input and of the
+ * output. */
 static bool use_quads(pm_strided *view)
 {
     uint32_t last = view->rank - 1;
@@ -108,8 +107,7 @@ void pm_lower_gather(pm_lowering *lowering, pm_tensor x, pm_tensor y, pm_strided
     pm_slab_groups(d, &slab);
 }
 
-/* ---- Slice
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Slice --------------------------------------------------------------------------------------------- */
 
 typedef struct range_attr {
     uint32_t axis, begin;
@@ -217,8 +215,7 @@ const pm_op pm_op_slice = {
     PM_CASES(cases_slice),
 };
 
-/* ---- Transpose
- * --------------------------------------------------------------------------------------------- */
+/* ---- Transpose ----------------------------------------------------------------------------------------- */
 
 typedef struct transpose_attr {
     uint32_t order[PM_MAX_RANK];
@@ -313,8 +310,7 @@ const pm_op pm_op_transpose = {
     PM_CASES(cases_transpose),
 };
 
-/* ---- Concat and pad
- * ---------------------------------------------------------------------------------------- */
+/* ---- Concat and pad ------------------------------------------------------------------------------------ */
 
 /* Rows of y: those of a from element `begin` on, around them those of b, or zeros where b is absent. */
 static void lower_side_by_side(pm_lowering *lowering, pm_tensor a, pm_tensor b, pm_tensor y, uint32_t axis,

@@ -10,8 +10,7 @@
 
 #include <math.h>
 
-/* ---- Shapes
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Shapes -------------------------------------------------------------------------------------------- */
 
 static bool fail_shape(pm_graph *graph, const pm_node *node, const char *what, pm_tensor tensor)
 {
@@ -107,8 +106,7 @@ static void shape_norm(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(g.statistics)); /* rstd */
 }
 
-/* ---- Dispatches
- * -------------------------------------------------------------------------------------------- */
+/* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 enum { ROWS_PER_LANE = 16 };
 
@@ -259,8 +257,7 @@ static void lower_norm(pm_lowering *lowering, const pm_node *node)
     pm_norm_end(d, &grid, 4);
 }
 
-/* ---- Reference
- * --------------------------------------------------------------------------------------------- */
+/* ---- Reference ----------------------------------------------------------------------------------------- */
 
 uint32_t pm_norm_statistic_at(const pm_norm_geometry *g, uint32_t row, uint32_t channel)
 {
@@ -304,8 +301,7 @@ static void reference_norm(const pm_reference *ref)
     }
 }
 
-/* ---- Cases
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Cases --------------------------------------------------------------------------------------------- */
 
 enum { GAMMA = 1, BETA = 2, SCALE = 4, SHIFT = 8, TOKEN = 16, SILU = 32 };
 

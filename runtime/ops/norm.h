@@ -48,8 +48,7 @@ bool pm_norm_check(pm_graph *graph, const pm_node *node);
 /* For a node whose shapes were checked. */
 pm_norm_geometry pm_norm_geometry_of(const pm_graph *graph, const pm_node *node);
 
-/* ---- Dispatches
- * --------------------------------------------------------------------------------------------- */
+/* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 /* A grid (channels, positions, samples), cut along the samples, or along the positions where there is one
  * sample. */
@@ -82,8 +81,7 @@ pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_
                            const char *shader, uint32_t rows_per_lane, pm_tensor mean, pm_tensor rstd);
 void pm_norm_end(pm_dispatch *dispatch, const pm_norm_grid *grid, double flops_per_element);
 
-/* ---- Reference
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Reference ----------------------------------------------------------------------------------------- */
 
 /* Index of the statistics of an element. */
 uint32_t pm_norm_statistic_at(const pm_norm_geometry *g, uint32_t row, uint32_t channel);
@@ -95,8 +93,7 @@ typedef struct pm_norm_factors {
 pm_norm_factors pm_norm_factors_at(const pm_reference *ref, const pm_norm_geometry *g, uint32_t row,
                                    uint32_t channel);
 
-/* ---- Gradient
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Gradient ------------------------------------------------------------------------------------------ */
 
 /* The backward rule of norm (norm_backward.c). */
 void pm_norm_emit_backward(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,

@@ -17,8 +17,7 @@ static bool gain_in_sums(const pm_norm_geometry *g)
     return g->per_token;
 }
 
-/* ---- Reference of what all three need
- * ----------------------------------------------------------------------- */
+/* ---- Reference of what all three need ------------------------------------------------------------------ */
 
 typedef struct element {
     pm_norm_factors factors;
@@ -42,8 +41,7 @@ static element element_at(const pm_reference *ref, const pm_norm_geometry *g, ui
     return e;
 }
 
-/* ---- norm_sums
- * ---------------------------------------------------------------------------------------------- */
+/* ---- norm_sums ----------------------------------------------------------------------------------------- */
 
 static void shape_sums(pm_graph *graph, pm_node *node)
 {
@@ -102,8 +100,7 @@ const pm_op pm_op_norm_sums = {
     .reference = reference_norm_sums,
 };
 
-/* ---- norm_params
- * -------------------------------------------------------------------------------------------- */
+/* ---- norm_params --------------------------------------------------------------------------------------- */
 
 typedef struct params_attr {
     bool modulated; /* per sample */
@@ -169,8 +166,7 @@ const pm_op pm_op_norm_params = {
     .reference = reference_norm_params,
 };
 
-/* ---- norm_backward
- * ------------------------------------------------------------------------------------------ */
+/* ---- norm_backward ------------------------------------------------------------------------------------- */
 
 static void shape_backward(pm_graph *graph, pm_node *node)
 {
@@ -273,8 +269,7 @@ const pm_op pm_op_norm_backward = {
     .reference = reference_norm_backward,
 };
 
-/* ---- The rule
- * ----------------------------------------------------------------------------------------------- */
+/* ---- The rule ------------------------------------------------------------------------------------------ */
 
 static void emit_params(pm_graph *graph, const pm_node *node, const pm_tensor *sums, bool modulated,
                         pm_tensor *grad_in)

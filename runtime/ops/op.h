@@ -1,10 +1,11 @@
-/* What an operator is: one static const pm_op per operator, in one .c file per family, listed in ops/table.c. Tests,
- * gradient check, device check, benchmark and documentation all come from that row.
+/* What an operator is: one static const pm_op per operator, in one .c file per family, listed in ops/table.c.
+ * Tests, gradient check, device check, benchmark and documentation all come from that row.
  *
- *   shape      looks at node->in and node->attr, and declares the outputs with pm_node_output(); a wrong argument is
- *              pm_graph_fail(graph, PM_BAD_USAGE, "conv2d: ...shapes...").
- *   backward   emits the nodes of the gradient: grad_in[i] for each i with wants[i], from grad_out (PM_NONE where an output
- *              is not used). It may leave grad_in[i] PM_NONE: zero. NULL: the operator cannot be differentiated.
+ *   shape      looks at node->in and node->attr, and declares the outputs with pm_node_output(); a wrong
+ *              argument is pm_graph_fail(graph, PM_BAD_USAGE, "conv2d: ...shapes...").
+ *   backward   emits the nodes of the gradient: grad_in[i] for each i with wants[i], from grad_out (PM_NONE
+ *              where an output is not used). It may leave grad_in[i] PM_NONE: zero. NULL: the operator cannot
+ *              be differentiated.
  *   lower      appends the dispatches that compute the node, in order.
  *   reference  plain C in double, which a reader can hold against the formula: the oracle of every test.
  *   cases      shapes worth testing, odd ones included.
@@ -19,20 +20,22 @@
 #define PM_MAX_PUSH 24
 #define PM_MAX_BINDINGS (PM_MAX_INPUTS + PM_MAX_OUTPUTS)
 
-/* ---- Lowering ---------------------------------------------------------------------------------------------- */
+/* ---- Lowering ------------------------------------------------------------------------------------------ */
 
 typedef enum pm_access { PM_READ = 1, PM_WRITE = 2, PM_UPDATE = 3 } pm_access;
 
 typedef struct pm_binding {
     pm_tensor tensor;
     pm_access access;
-    uint32_t width;      /* elements a shader reads at once: 1 or 4 (PM_INPUT or PM_INPUT4); only for inputs */
-    uint32_t stride;     /* bytes of this tensor that one workgroup along the split axis covers; 0: bound whole in every piece */
+    uint32_t width; /* elements a shader reads at once: 1 or 4 (PM_INPUT or PM_INPUT4); only for inputs */
+    /* Bytes of this tensor that one workgroup along the split axis covers; 0: bound whole in every piece. */
+    uint32_t stride;
 } pm_binding;
 
-/* One dispatch: a shader, its constants and its operands. A dispatch that exceeds a limit of the device (storage range, number of
- * groups) or takes too long is run in pieces along the split axis: each piece gets the bindings with a stride from its own
- * first group on, and that group's number in the push constant `base`. */
+/* One dispatch: a shader, its constants and its operands. A dispatch that exceeds a limit of the device
+ * (storage range, number of groups) or takes too long is run in pieces along the split axis: each piece gets
+ * the bindings with a stride from its own first group on, and that group's number in the push constant
+ * `base`. */
 typedef struct pm_dispatch {
     const char *shader;
     uint32_t spec[PM_MAX_SPEC], n_spec; /* spec[0] is the workgroup size */
@@ -53,8 +56,8 @@ typedef struct pm_lowering {
     bool failed;   /* host memory ran out */
 } pm_lowering;
 
-/* Begins the next dispatch; `lanes` becomes specialization constant 0. Never NULL (a spare is returned on failure). The pointer
- * holds until the next pm_dispatch_begin. */
+/* Begins the next dispatch; `lanes` becomes specialization constant 0. Never NULL (a spare is returned on
+ * failure). The pointer holds until the next pm_dispatch_begin. */
 pm_dispatch *pm_dispatch_begin(pm_lowering *lowering, const char *shader, uint32_t lanes);
 void pm_spec(pm_dispatch *dispatch, uint32_t value);
 void pm_push_u32(pm_dispatch *dispatch, uint32_t value);
@@ -69,7 +72,7 @@ void pm_groups(pm_dispatch *dispatch, uint32_t x, uint32_t y, uint32_t z, uint32
 /* A temporary of `count` elements that lives within the node being lowered. */
 pm_tensor pm_scratch(pm_lowering *lowering, pm_dtype dtype, uint32_t count);
 
-/* ---- Reference --------------------------------------------------------------------------------------------- */
+/* ---- Reference ----------------------------------------------------------------------------------------- */
 
 /* Host copies of a node's tensors: f for f32 (computed in double), u for u32 and u8 (one element each). */
 typedef struct pm_host {
@@ -82,15 +85,16 @@ typedef struct pm_host {
 typedef struct pm_reference {
     const pm_graph *graph;
     const pm_node *node;
-    pm_host in[PM_MAX_INPUTS];  /* .count 0 where an optional input is absent */
+    pm_host in[PM_MAX_INPUTS]; /* .count 0 where an optional input is absent */
     pm_host out[PM_MAX_OUTPUTS];
 } pm_reference;
 
-/* ---- Test cases -------------------------------------------------------------------------------------------- */
+/* ---- Test cases ---------------------------------------------------------------------------------------- */
 
-/* One case builds a small graph around the operator out of leaves, from up to eight numbers, and returns the output that a
- * random linear functional is then applied to, so that the gradient arriving at the operator is never all ones. Differentiable leaves are
- * parameters made by pm_case_leaf: they are what the gradient check perturbs. */
+/* One case builds a small graph around the operator out of leaves, from up to eight numbers, and returns the
+ * output that a random linear functional is then applied to, so that the gradient arriving at the operator is
+ * never all ones. Differentiable leaves are parameters made by pm_case_leaf: they are what the gradient check
+ * perturbs. */
 typedef struct pm_case {
     const char *name;
     pm_tensor (*build)(pm_graph *graph, const uint32_t *p);
@@ -106,7 +110,7 @@ pm_tensor pm_case_leaf(pm_graph *graph, const char *name, pm_shape shape, float 
 /* A u32 constant with pseudo-random values below n. */
 pm_tensor pm_case_indices(pm_graph *graph, const char *name, pm_shape shape, uint32_t n);
 
-/* ---- The operator ------------------------------------------------------------------------------------------- */
+/* ---- The operator -------------------------------------------------------------------------------------- */
 
 typedef struct pm_op {
     const char *name;

@@ -13,8 +13,7 @@
 
 #include <string.h>
 
-/* ---- Shared
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Shared -------------------------------------------------------------------------------------------- */
 
 void pm_draw_block(const uint32_t counter[4], uint32_t stream, uint32_t sample, uint32_t block,
                    uint32_t bits[4])
@@ -45,8 +44,7 @@ pm_tensor pm_case_counter(pm_graph *graph)
     return pm_constant(graph, "counter", PM_DTYPE_U32, PM_SHAPE(4), value);
 }
 
-/* ---- The counter
- * ------------------------------------------------------------------------------------------- */
+/* ---- The counter --------------------------------------------------------------------------------------- */
 
 pm_tensor pm_counter(pm_graph *graph)
 {
@@ -105,8 +103,7 @@ const pm_op pm_op_advance = {
     PM_CASES(cases_advance),
 };
 
-/* ---- Normals and uniforms
- * ---------------------------------------------------------------------------------- */
+/* ---- Normals and uniforms ------------------------------------------------------------------------------ */
 
 typedef struct random_attr {
     pm_shape shape;
@@ -208,8 +205,7 @@ const pm_op pm_op_random = {
     PM_CASES(cases_random),
 };
 
-/* ---- One choice a sample
- * ----------------------------------------------------------------------------------- */
+/* ---- One choice a sample ------------------------------------------------------------------------------- */
 
 typedef struct choice_attr {
     uint32_t stream;
@@ -342,8 +338,7 @@ const pm_op pm_op_drop_labels = {
     PM_CASES(cases_drop_labels),
 };
 
-/* ---- Draws from a softmax
- * ---------------------------------------------------------------------------------- */
+/* ---- Draws from a softmax ------------------------------------------------------------------------------ */
 
 #define CHUNK 128u /* as in shaders/include/categorical.glsl, like the other numbers of this part */
 
@@ -444,8 +439,8 @@ static uint32_t draw_from(const double *logits, uint32_t width, float u)
     return drawn;
 }
 
-/* In float, as the device does: the draw is a comparison, and a double would decide some of them otherwise.
- */
+/* In float, as the device does: the draw is a comparison, and a double would decide some of them
+ * otherwise. */
 static void reference_categorical(const pm_reference *ref)
 {
     uint32_t stream = PM_ATTR(categorical_attr, ref->node)->stream, width = ref->in[0].shape.dim[1];

@@ -1,5 +1,5 @@
-/* Where random numbers come from: what the references of random operators share, and what their cases take.
- */
+/* Where random numbers come from: what the references of random operators share, and what their cases
+ * take. */
 #ifndef PM_OPS_RANDOM_H
 #define PM_OPS_RANDOM_H
 

@@ -6,8 +6,7 @@
 #include "ops/layout.h"
 #include "ops/table.h"
 
-/* ---- Column sums
- * ------------------------------------------------------------------------------------------- */
+/* ---- Column sums --------------------------------------------------------------------------------------- */
 
 #define FEW_ROWS 128u /* added by one invocation, without a second pass */
 #define FOLD 128u     /* a long row that is to be summed is seen as rows of this many elements first */
@@ -25,8 +24,8 @@ static uint32_t chunk_of(uint32_t rows)
     return root;
 }
 
-/* x [outer, block] seen as [outer, rows, width], the last row possibly shorter, to y [outer, chunks, width].
- */
+/* x [outer, block] seen as [outer, rows, width], the last row possibly shorter, to y [outer, chunks,
+ * width]. */
 static void sum_chunks(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t outer, uint32_t block,
                        uint32_t width, uint32_t chunk)
 {
@@ -69,8 +68,7 @@ void pm_lower_sum(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t oute
     }
 }
 
-/* ---- Sum to a shape
- * ---------------------------------------------------------------------------------------- */
+/* ---- Sum to a shape ------------------------------------------------------------------------------------ */
 
 typedef struct shape_attr {
     pm_shape shape;
@@ -231,8 +229,7 @@ const pm_op pm_op_sum_to = {
     PM_CASES(cases_sum_to),
 };
 
-/* ---- Broadcast
- * --------------------------------------------------------------------------------------------- */
+/* ---- Broadcast ----------------------------------------------------------------------------------------- */
 
 static void shape_broadcast(pm_graph *graph, pm_node *node)
 {

@@ -31,8 +31,7 @@ static void shape_resample(pm_graph *graph, pm_node *node, bool up)
     pm_node_output(graph, node, PM_DTYPE_F32, shape);
 }
 
-/* ---- Up-sampling
- * ------------------------------------------------------------------------------------------- */
+/* ---- Up-sampling --------------------------------------------------------------------------------------- */
 
 static void shape_upsample(pm_graph *graph, pm_node *node)
 {
@@ -108,8 +107,7 @@ const pm_op pm_op_upsample = {
     PM_CASES(cases_upsample),
 };
 
-/* ---- Pooling
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Pooling ------------------------------------------------------------------------------------------- */
 
 static void shape_pool(pm_graph *graph, pm_node *node)
 {

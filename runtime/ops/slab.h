@@ -3,8 +3,8 @@
  *
  * The output is rows of units; a unit is what one invocation writes at once: four elements, or one where rows
  * are not multiples of four. Workgroup (x, y) covers part x of slab y, and a slab is a whole number of rows,
- * so that a dispatch can be cut along y with each operand bound by as many bytes as its rows of a slab have.
- */
+ * so that a dispatch can be cut along y with each operand bound by as many bytes as its rows of a slab
+ * have. */
 #ifndef PM_OPS_SLAB_H
 #define PM_OPS_SLAB_H
 

@@ -1,3 +1,4 @@
+/* The list of operators, from table.h. */
 #include "ops/table.h"
 
 #include <stddef.h>

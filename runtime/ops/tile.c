@@ -1,3 +1,4 @@
+/* The register tile that serves a shape, and products lowered to it; see tile.h. */
 #include "ops/tile.h"
 
 #include "ops/slab.h"

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(PM_MAX_SPEC <= PM_PIPELINE_SPEC && PM_MAX_BINDINGS <= PM_PIPELINE_BINDINGS,
+               "a pipeline has room for what a dispatch may have");
+
 /* ---- Cutting ------------------------------------------------------------------------------------------- */
 
 static uint64_t round_up(uint64_t value, uint64_t multiple)
@@ -158,7 +161,7 @@ static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, 
     for (uint32_t b = 0; texels && b < dispatch->n_bind; b++) {
         if (dispatch->bind[b].access == PM_READ) key.texel_mask |= 1u << b;
     }
-    memcpy(key.spec, dispatch->spec, sizeof key.spec);
+    memcpy(key.spec, dispatch->spec, sizeof dispatch->spec);
     return key;
 }
 

@@ -1,3 +1,4 @@
+/* The life of a plan, and the initial values of parameters; see plan.h for the stages. */
 #include "plan/plan.h"
 
 #include "base/philox.h"

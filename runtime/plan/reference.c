@@ -1,3 +1,4 @@
+/* Any graph in plain C, in double; see reference.h. */
 #include "plan/reference.h"
 
 #include "base/status.h"

@@ -1,3 +1,4 @@
+/* A device held against the reference; see verify.h. */
 #include "plan/verify.h"
 
 #include "base/status.h"
@@ -36,6 +37,13 @@ static void fail(verification *v, const char *format, const char *what, double g
     v->result->ok = false;
 }
 
+/* Pseudo-random from -1 to 1, the same in every run. */
+static float next_weight(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(*state >> 8) / 8388608.0f - 1.0f;
+}
+
 /* ---- The graph ----------------------------------------------------------------------------------------- */
 
 static void build(verification *v)
@@ -47,10 +55,7 @@ static void build(verification *v)
         uint32_t count = pm_count_of(graph, v->output);
         float *weights = malloc(count * sizeof *weights);
         uint32_t state = 99;
-        for (uint32_t i = 0; weights && i < count; i++) {
-            state = state * 1664525u + 1013904223u;
-            weights[i] = (float)(state >> 8) / 8388608.0f - 1.0f;
-        }
+        for (uint32_t i = 0; weights && i < count; i++) weights[i] = next_weight(&state);
         if (weights) {
             pm_tensor w =
                 pm_constant(graph, "verify.weights", PM_DTYPE_F32, pm_shape_of(graph, v->output), weights);
@@ -183,8 +188,7 @@ static pm_status check_adjoint(verification *v, pm_error *error)
     pm_status status = gradient && direction ? pm_plan_read(v->plan, v->gradient, gradient, count * 4, error)
                                              : pm_fail(error, PM_NO_MEMORY, "verify: out of host memory");
     for (uint32_t i = 0; status == PM_OK && i < count; i++) {
-        state = state * 1664525u + 1013904223u;
-        direction[i] = (double)(state >> 8) / 8388608.0 - 1.0;
+        direction[i] = (double)next_weight(&state);
         dot += (double)gradient[i] * direction[i];
         norm += (double)gradient[i] * (double)gradient[i];
         size += direction[i] * direction[i];
@@ -199,8 +203,8 @@ static pm_status check_adjoint(verification *v, pm_error *error)
             for (uint32_t i = 0; i < count; i++) arena.f[i] -= h * direction[i];
         }
         double derivative = (along[0] - along[1]) / (2 * STEP);
-        double magnitude =
-            sqrt(norm * size / (count ? count : 1)) + 1e-30; /* what a random pair would give */
+        /* What a random pair would give. */
+        double magnitude = sqrt(norm * size / (count ? count : 1)) + 1e-30;
         v->result->adjoint_error = fabs(derivative - dot) / magnitude;
         if (!(v->result->adjoint_error <= ADJOINT_TOLERANCE)) {
             fail(v, "%s: <dy, J dx> and <J^T dy, dx> differ by %.2e (allowed %.1e)", v->op->name,

@@ -6,8 +6,8 @@
 //
 // No sum depends on TILE. BLOCK decides when the forward pass rescales, and so is the same everywhere. Both
 // are specialization constants so that the loops over them stay loops until the driver unrolls them.
-#ifndef ATTENTION_TILE_GLSL
-#define ATTENTION_TILE_GLSL
+#ifndef PUMICE_ATTENTION_TILE_GLSL
+#define PUMICE_ATTENTION_TILE_GLSL
 
 #include "exact.glsl"
 #include "rows.glsl"
@@ -16,8 +16,7 @@ layout(constant_id = 1) const uint TILE = 1;
 layout(constant_id = 2) const uint BLOCK = 32;
 layout(constant_id = 3) const bool CAUSAL = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint queries;
     uint keys;
@@ -81,24 +80,26 @@ bool sees(uint query, uint key)
 
 // Row first_row + t of `result`: itself times before[t] (zero at first), plus the sum over j of weight[t][j]
 // times row first + j of `theirs`, times after[t].
-#define ATTENTION_ADD(result, my_length, is_first, before, weight, theirs, first, their_length, after)             \
-    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                         \
-        vec4 sum[TILE];                                                                                            \
-        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                               \
-            sum[t] = vec4(0.0);                                                                                    \
-            if (!(is_first)) {                                                                                     \
-                sum[t] = result##_load(row_start(first_row + t, my_length), quad, p.head_width) * before[t];       \
-            }                                                                                                      \
-        }                                                                                                          \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                              \
-            vec4 b = theirs(row_start((first) + j, their_length), quad, p.head_width);                             \
-            [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = PM_MAD(vec4(weight[t][j]), b, sum[t]);             \
-        }                                                                                                          \
-        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                               \
-            if (first_row + t < my_length) {                                                                       \
-                PM_ROWS_STORE(result, row_start(first_row + t, my_length), quad, p.head_width, sum[t] * after[t]); \
-            }                                                                                                      \
-        }                                                                                                          \
+#define ATTENTION_ADD(result, my_length, is_first, before, weight, theirs, first, their_length, after) \
+    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                             \
+        vec4 sum[TILE];                                                                                \
+        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                   \
+            sum[t] = vec4(0.0);                                                                        \
+            if (!(is_first)) {                                                                         \
+                uint mine = row_start(first_row + t, my_length);                                       \
+                sum[t] = result##_load(mine, quad, p.head_width) * before[t];                          \
+            }                                                                                          \
+        }                                                                                              \
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                  \
+            vec4 b = theirs(row_start((first) + j, their_length), quad, p.head_width);                 \
+            [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = PM_MAD(vec4(weight[t][j]), b, sum[t]); \
+        }                                                                                              \
+        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                   \
+            if (first_row + t < my_length) {                                                           \
+                uint mine = row_start(first_row + t, my_length);                                       \
+                PM_ROWS_STORE(result, mine, quad, p.head_width, sum[t] * after[t]);                    \
+            }                                                                                          \
+        }                                                                                              \
     }
 
 // The keys that any of this lane's queries sees.

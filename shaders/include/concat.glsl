@@ -4,8 +4,7 @@
 
 layout(constant_id = 1) const bool HAS_B = true;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_SLAB
     uint rows;
@@ -14,8 +13,7 @@ layout(push_constant) uniform Push
     pm_divisor a_width; // units of a row of a
     pm_divisor b_width; // and of the rest of a row of y; at least 1
     uint width;         // of a row of y
-}
-p;
+} p;
 
 PM_INPUT_UNIT(0, a)
 PM_INPUT_UNIT(1, b)

@@ -1,14 +1,12 @@
 // Rows of a table by index; zeros for an index beyond its end: what embedding.comp and its variant are.
 #include "slab.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_SLAB
     uint rows; // of the table
     pm_divisor width;
-}
-p;
+} p;
 
 PM_INPUT_UNIT(0, table)
 PM_INPUT_UINT(1, index)

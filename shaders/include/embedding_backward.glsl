@@ -2,13 +2,11 @@
 // embedding_backward.comp and its variant are.
 #include "slab.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_SLAB
     pm_divisor width;
-}
-p;
+} p;
 
 PM_INPUT_UNIT(0, dy)
 PM_INPUT_UINT(1, order)

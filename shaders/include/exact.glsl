@@ -5,8 +5,8 @@
 // and integer operations: no division, no fma, no builtin function that may be approximate.
 //
 // The text below the types is compiled twice, once for float and once for vec4: the file includes itself.
-#ifndef PM_EXACT_GLSL
-#define PM_EXACT_GLSL
+#ifndef PUMICE_EXACT_GLSL
+#define PUMICE_EXACT_GLSL
 
 #define PM_TINY 7.88860905e-31 // 2^-100
 

@@ -3,13 +3,11 @@
 
 layout(constant_id = 2) const bool SCALED = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_VIEW
     float scale;
-}
-p;
+} p;
 
 PM_INPUT_UNIT(0, x)
 PM_OUTPUT_UNIT(1, y);

@@ -1,8 +1,8 @@
 // The optional weights of the squared error: none, one per element, or one per sample. Needs
 // `weight_of_element` (groups of four) and `weight_of_sample` as inputs, and p.size (elements of a sample)
 // and p.count.
-#ifndef LOSS_WEIGHT_GLSL
-#define LOSS_WEIGHT_GLSL
+#ifndef PUMICE_LOSS_WEIGHT_GLSL
+#define PUMICE_LOSS_WEIGHT_GLSL
 
 #include "per_sample.glsl"
 

@@ -2,13 +2,14 @@
 //     u = (xhat gamma + beta) gain + shift,  gain = 1 + scale,  y = silu(u) or u.
 // mean and rstd belong to a sample and group of channels, or to a row (PER_ROW: layer normalisation); scale
 // and shift to a sample, or to a row (PER_TOKEN). A lane works on four neighbouring channels.
-#ifndef NORM_GLSL
-#define NORM_GLSL
+#ifndef PUMICE_NORM_GLSL
+#define PUMICE_NORM_GLSL
 
 #include "exact.glsl"
 #include "rows.glsl"
 
-layout(constant_id = 1) const uint CHANNEL_LANES = 8; // side by side along the channels; the others along the rows
+// Lanes side by side along the channels; the others lie along the rows.
+layout(constant_id = 1) const uint CHANNEL_LANES = 8;
 layout(constant_id = 2) const uint ROWS_PER_LANE = 16;
 layout(constant_id = 3) const bool PER_ROW = false;
 layout(constant_id = 4) const bool PER_TOKEN = false;
@@ -18,8 +19,7 @@ layout(constant_id = 7) const bool HAS_SCALE = false;
 layout(constant_id = 8) const bool HAS_SHIFT = false;
 layout(constant_id = 9) const bool SILU = false;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint positions;
     uint channels;
@@ -81,9 +81,11 @@ uint statistic_at(uint row, uint sample_index, uint channel)
     return (first_sample() + sample_index) * (p.channels / p.group_channels) + group;
 }
 
-#define NORM_STATISTIC4(name, row, sample_index, quad)                                                             \
-    vec4(name(statistic_at(row, sample_index, 4 * (quad))), name(statistic_at(row, sample_index, 4 * (quad) + 1)), \
-         name(statistic_at(row, sample_index, 4 * (quad) + 2)), name(statistic_at(row, sample_index, 4 * (quad) + 3)))
+#define NORM_STATISTIC4(name, row, sample_index, quad)          \
+    vec4(name(statistic_at(row, sample_index, 4 * (quad))),     \
+         name(statistic_at(row, sample_index, 4 * (quad) + 1)), \
+         name(statistic_at(row, sample_index, 4 * (quad) + 2)), \
+         name(statistic_at(row, sample_index, 4 * (quad) + 3)))
 
 void load_modulation(uint row, uint quad)
 {

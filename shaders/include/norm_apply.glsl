@@ -9,7 +9,8 @@ void main()
     if (4 * quad >= p.channels) return;
     norm_begin(sample_index, quad);
     uint position = gl_WorkGroupID.y * ROWS_PER_LANE * row_lanes() + lane_row();
-    for (uint turn = 0; turn < ROWS_PER_LANE && position < positions_here(); turn++, position += row_lanes()) {
+    for (uint turn = 0; turn < ROWS_PER_LANE && position < positions_here();
+         turn++, position += row_lanes()) {
         uint row = sample_index * p.positions + position;
         vec4 u = norm_affine(norm_hat(row, quad));
         if (SILU) u = pm_silu(u);

@@ -21,7 +21,8 @@ void main()
         m2 = NORM_STATISTIC4(mean_dhat_hat, 0, sample_index, quad);
     }
     uint position = gl_WorkGroupID.y * ROWS_PER_LANE * row_lanes() + lane_row();
-    for (uint turn = 0; turn < ROWS_PER_LANE && position < positions_here(); turn++, position += row_lanes()) {
+    for (uint turn = 0; turn < ROWS_PER_LANE && position < positions_here();
+         turn++, position += row_lanes()) {
         uint row = sample_index * p.positions + position, start = row * p.channels;
         vec4 hat = norm_hat(row, quad);
         vec4 du = norm_du(hat, dy(start, quad, p.channels));

@@ -1,7 +1,7 @@
 // Kernels with a lane for each (sample, group of channels): the quads of a row that hold channels of the
 // group, and which of their components do.
-#ifndef NORM_GROUP_GLSL
-#define NORM_GROUP_GLSL
+#ifndef PUMICE_NORM_GROUP_GLSL
+#define PUMICE_NORM_GROUP_GLSL
 
 struct group_range {
     uint sample_index, begin, end; // channels

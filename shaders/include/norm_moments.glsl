@@ -6,8 +6,7 @@
 layout(constant_id = 1) const uint CHANNEL_LANES = 8;
 layout(constant_id = 2) const uint CHUNK = 32;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint positions;
     uint channels;
@@ -26,7 +25,8 @@ void main()
     uint quad = gl_WorkGroupID.x * CHANNEL_LANES + gl_LocalInvocationID.x % CHANNEL_LANES;
     uint row_lanes = gl_WorkGroupSize.x / CHANNEL_LANES;
     uint chunk = gl_WorkGroupID.y * row_lanes + gl_LocalInvocationID.x / CHANNEL_LANES;
-    uint unseen = p.samples_per_base == 1 ? 0 : p.base * p.rows_per_base, positions_here = p.positions - unseen;
+    uint unseen = p.samples_per_base == 1 ? 0 : p.base * p.rows_per_base;
+    uint positions_here = p.positions - unseen;
     if (4 * quad >= p.channels || chunk * CHUNK >= positions_here) return;
 
     uint count = min(CHUNK, positions_here - chunk * CHUNK);

@@ -3,8 +3,7 @@
 #include "exact.glsl"
 #include "rows.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint rows;
     uint channels;

@@ -1,7 +1,7 @@
 // Random numbers by counting: the GLSL half of runtime/base/philox.h, with the same bits; philox.c explains
 // each step. key = (seed low, seed high), counter = (element / 4, step, sample, stream).
-#ifndef PM_PHILOX_GLSL
-#define PM_PHILOX_GLSL
+#ifndef PUMICE_PHILOX_GLSL
+#define PUMICE_PHILOX_GLSL
 
 #include "exact.glsl"
 

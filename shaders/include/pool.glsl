@@ -4,13 +4,11 @@
 
 layout(constant_id = 2) const uint FACTOR = 2;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_VIEW
     float scale;
-}
-p;
+} p;
 
 PM_INPUT_UNIT(0, x)
 PM_OUTPUT_UNIT(1, y);

@@ -2,9 +2,10 @@
 // the precisions `exact` and `f32`.
 //
 // A shader is compiled four times: {storage, texel} x {exact, f32}.
-//   PM_TEXEL  inputs are uniform texel buffers, which CPU drivers make far faster code of; else storage buffers.
-//   PM_FMA    precision f32: PM_MAD is one fma(). Without it (precision exact) the build marks every multiply, add and
-//             subtract of the module NoContraction, so that all drivers round each of them alone.
+//   PM_TEXEL  inputs are uniform texel buffers, which CPU drivers make far faster code of; else storage
+//             buffers.
+//   PM_FMA    precision f32: PM_MAD is one fma(). Without it (precision exact) the build marks every
+//             multiply, add and subtract of the module NoContraction, so that all drivers round each alone.
 //
 // Inputs are functions of an element index: PM_INPUT(0, x) gives float x(uint i); PM_INPUT4(0, x) gives vec4
 // x(uint i), where i counts groups of four; PM_INPUT_UINT(0, x) gives uint x(uint i). Outputs are arrays:
@@ -37,12 +38,14 @@
     uint name(uint i) { return name##_data[i]; }
 #endif
 
-#define PM_OUTPUT(b, name) layout(set = 0, binding = b, std430) writeonly restrict buffer name##_block { float name[]; }
-#define PM_OUTPUT4(b, name) layout(set = 0, binding = b, std430) writeonly restrict buffer name##_block { vec4 name[]; }
-#define PM_OUTPUT_UINT(b, name) layout(set = 0, binding = b, std430) writeonly restrict buffer name##_block { uint name[]; }
-#define PM_INOUT(b, name) layout(set = 0, binding = b, std430) restrict buffer name##_block { float name[]; }
-#define PM_INOUT4(b, name) layout(set = 0, binding = b, std430) restrict buffer name##_block { vec4 name[]; }
-#define PM_INOUT_UINT(b, name) layout(set = 0, binding = b, std430) restrict buffer name##_block { uint name[]; }
+#define PM_BUFFER(b, access, type, name) \
+    layout(set = 0, binding = b, std430) access restrict buffer name##_block { type name[]; }
+#define PM_OUTPUT(b, name) PM_BUFFER(b, writeonly, float, name)
+#define PM_OUTPUT4(b, name) PM_BUFFER(b, writeonly, vec4, name)
+#define PM_OUTPUT_UINT(b, name) PM_BUFFER(b, writeonly, uint, name)
+#define PM_INOUT(b, name) PM_BUFFER(b, , float, name)
+#define PM_INOUT4(b, name) PM_BUFFER(b, , vec4, name)
+#define PM_INOUT_UINT(b, name) PM_BUFFER(b, , uint, name)
 
 // Push constants: `layout(push_constant) uniform Push { PM_PUSH_COMMON uint rows; } p;`. A dispatch that is
 // larger than the device allows is run in pieces along its split axis; `base` is the first workgroup of the
@@ -51,6 +54,21 @@
 
 // The workgroup size along x is specialization constant 0 of every shader.
 layout(local_size_x_id = 0) in;
+
+// The number of this invocation in the whole dispatch, along x.
+#define PM_INVOCATION ((p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x)
+
+// How many vec4s hold so many elements.
+uint pm_quads(uint elements) { return (elements + 3) / 4; }
+
+// Writes what of the vec4 with this number lies inside a row of `width` elements that begins at `start`.
+#define PM_STORE_INSIDE(name, start, quad, width, value)                                \
+    {                                                                                   \
+        vec4 to_store = value;                                                          \
+        [[unroll]] for (uint c = 0; c < 4; c++) {                                       \
+            if (4 * (quad) + c < (width)) name[(start) + 4 * (quad) + c] = to_store[c]; \
+        }                                                                               \
+    }
 
 // a * b + c: rounded twice in `exact`, once or twice (as the device likes) in `f32`.
 #ifdef PM_FMA

@@ -3,13 +3,8 @@
 //
 // In the plain variant start and width are multiples of four, and that is one vec4. With PM_RAGGED they may
 // be anything: four guarded reads of one element, zero beyond the end of the row.
-#ifndef ROWS_GLSL
-#define ROWS_GLSL
-
-uint row_quads(uint width)
-{
-    return (width + 3) / 4;
-}
+#ifndef PUMICE_ROWS_GLSL
+#define PUMICE_ROWS_GLSL
 
 #ifdef PM_RAGGED
 
@@ -36,13 +31,7 @@ uint row_quads(uint width)
         }                                                                \
         return v;                                                        \
     }
-#define PM_ROWS_STORE(name, start, quad, width, value)                                   \
-    {                                                                                    \
-        vec4 row_value = value;                                                          \
-        [[unroll]] for (uint c = 0; c < 4; c++) {                                        \
-            if (4 * (quad) + c < (width)) name[(start) + 4 * (quad) + c] = row_value[c]; \
-        }                                                                                \
-    }
+#define PM_ROWS_STORE(name, start, quad, width, value) PM_STORE_INSIDE(name, start, quad, width, value)
 
 #else
 

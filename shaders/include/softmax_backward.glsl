@@ -3,8 +3,7 @@
 // Reference: reference_softmax_backward in runtime/ops/softmax.c.
 #include "rows.glsl"
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint rows;
     uint width;

@@ -7,8 +7,7 @@
 // Elements of the very last unit; 0: all four. Only where there is one block.
 layout(constant_id = 1) const uint LAST = 0;
 
-layout(push_constant) uniform Push
-{
+layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_SLAB
     uint input_slab;   // units of the input that one slab covers; 0: it is bound whole
@@ -16,8 +15,7 @@ layout(push_constant) uniform Push
     uint chunk;        // rows
     pm_divisor width;  // units
     pm_divisor chunks; // in a block
-}
-p;
+} p;
 
 PM_INPUT_UNIT(0, x)
 PM_OUTPUT_UNIT(1, y);

@@ -25,16 +25,12 @@ vec4 tile_b[4][TILE_COLUMNS]; // of four terms: the columns
     PM_OUTPUT(b, out_elements);
 
 // Writes v to the vec4 of that number in a row of `width` elements; uses what PM_TILE_OUTPUT declares.
-#define PM_TILE_STORE(row, quad, width, v)                                                         \
-    if (WHOLE_QUADS) {                                                                             \
-        out_quads[(row) * ((width) / 4) + (quad)] = v;                                             \
-    } else {                                                                                       \
-        [[unroll]] for (uint e = 0; e < 4; e++) {                                                  \
-            if (4 * (quad) + e < (width)) out_elements[(row) * (width) + 4 * (quad) + e] = (v)[e]; \
-        }                                                                                          \
+#define PM_TILE_STORE(row, quad, width, v)                             \
+    if (WHOLE_QUADS) {                                                 \
+        out_quads[(row) * ((width) / 4) + (quad)] = v;                 \
+    } else {                                                           \
+        PM_STORE_INSIDE(out_elements, (row) * (width), quad, width, v) \
     }
-
-uint quads(uint elements) { return (elements + 3) / 4; }
 
 void tile_clear()
 {
@@ -63,7 +59,8 @@ uint tile_group_rows(uint log2_lanes) { return (gl_WorkGroupSize.x >> log2_lanes
 // The first row of this invocation's tile.
 uint tile_row(uint log2_lanes)
 {
-    return gl_WorkGroupID.y * tile_group_rows(log2_lanes) + (gl_LocalInvocationID.x >> log2_lanes) * TILE_ROWS;
+    uint in_group = (gl_LocalInvocationID.x >> log2_lanes) * TILE_ROWS;
+    return gl_WorkGroupID.y * tile_group_rows(log2_lanes) + in_group;
 }
 
 // Column j of this tile, in vec4s: neighbouring invocations have neighbours.

@@ -1,7 +1,7 @@
 // The last stage of a long sum: 256 lanes, each with a sum of its own, to one total in a fixed tree. Define
 // PM_TREE_TYPE (float or vec4) before. The workgroup must have 256 lanes, and all of them must call.
-#ifndef TREE_SUM_GLSL
-#define TREE_SUM_GLSL
+#ifndef PUMICE_TREE_SUM_GLSL
+#define PUMICE_TREE_SUM_GLSL
 
 const uint PM_TREE_LANES = 256;
 
