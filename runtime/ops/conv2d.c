@@ -427,15 +427,15 @@ static pm_tensor case_conv2d(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_conv2d[] = {
-    {.name = "3x3", .build = case_conv2d, .p = {2, 5, 7, 8, 12, 3, 1, 1111}, .linear = true},
+    {.name = "3x3", .build = case_conv2d, .p = {2, 5, 7, 8, 12, 3, 1, 1111}},
     {.name = "3x3, all addends", .build = case_conv2d, .p = {3, 4, 6, 4, 8, 3, 1, 1111, 7}},
     {.name = "3x3, odd channels, all addends", .build = case_conv2d, .p = {2, 5, 4, 3, 5, 3, 1, 1111, 7}},
     {.name = "3x3, one channel in", .build = case_conv2d, .p = {2, 6, 6, 1, 8, 3, 1, 1111, 1}},
     {.name = "3x3, one channel out", .build = case_conv2d, .p = {2, 6, 6, 8, 1, 3, 1, 1111, 1}},
-    {.name = "3x3, no padding", .build = case_conv2d, .p = {2, 5, 6, 4, 4, 3, 1, 0}, .linear = true},
-    {.name = "3x3, uneven padding", .build = case_conv2d, .p = {2, 5, 6, 4, 4, 3, 1, 2010}, .linear = true},
-    {.name = "3x3, one pixel", .build = case_conv2d, .p = {3, 1, 1, 4, 4, 3, 1, 1111}, .linear = true},
-    {.name = "3x3, stride 2", .build = case_conv2d, .p = {2, 8, 8, 4, 8, 3, 2, 1100}, .linear = true},
+    {.name = "3x3, no padding", .build = case_conv2d, .p = {2, 5, 6, 4, 4, 3, 1, 0}},
+    {.name = "3x3, uneven padding", .build = case_conv2d, .p = {2, 5, 6, 4, 4, 3, 1, 2010}},
+    {.name = "3x3, one pixel", .build = case_conv2d, .p = {3, 1, 1, 4, 4, 3, 1, 1111}},
+    {.name = "3x3, stride 2", .build = case_conv2d, .p = {2, 8, 8, 4, 8, 3, 2, 1100}},
     {.name = "3x3, stride 2, odd sides and channels",
      .build = case_conv2d,
      .p = {2, 7, 5, 3, 6, 3, 2, 1111, 3}},

@@ -153,10 +153,10 @@ static pm_tensor case_corrupt(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_corrupt[] = {
-    {.name = "aligned samples", .build = case_corrupt, .p = {5, 2, 4}, .linear = true},
-    {.name = "ragged samples", .build = case_corrupt, .p = {7, 3, 3}, .linear = true},
-    {.name = "samples of one element", .build = case_corrupt, .p = {9, 1, 1}, .linear = true},
-    {.name = "several workgroups", .build = case_corrupt, .p = {3, 37, 27}, .linear = true},
+    {.name = "aligned samples", .build = case_corrupt, .p = {5, 2, 4}},
+    {.name = "ragged samples", .build = case_corrupt, .p = {7, 3, 3}},
+    {.name = "samples of one element", .build = case_corrupt, .p = {9, 1, 1}},
+    {.name = "several workgroups", .build = case_corrupt, .p = {3, 37, 27}},
     {.name = "32 of 28x28", .build = case_corrupt, .p = {32, 28, 28}, .bench = true},
 };
 

@@ -79,10 +79,10 @@ static pm_tensor case_dropout(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_dropout[] = {
-    {.name = "a tenth", .build = case_dropout, .p = {3, 7, 8, 10}, .linear = true},
-    {.name = "half, odd samples", .build = case_dropout, .p = {5, 3, 5, 50}, .linear = true},
-    {.name = "nearly all", .build = case_dropout, .p = {2, 10, 10, 95}, .linear = true},
-    {.name = "several workgroups", .build = case_dropout, .p = {4, 25, 28, 30}, .linear = true},
+    {.name = "a tenth", .build = case_dropout, .p = {3, 7, 8, 10}},
+    {.name = "half, odd samples", .build = case_dropout, .p = {5, 3, 5, 50}},
+    {.name = "nearly all", .build = case_dropout, .p = {2, 10, 10, 95}},
+    {.name = "several workgroups", .build = case_dropout, .p = {4, 25, 28, 30}},
     {.name = "28x28, 32 channels", .build = case_dropout, .p = {32, 784, 32, 10}, .bench = true},
 };
 

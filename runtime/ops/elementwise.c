@@ -264,9 +264,9 @@ static pm_tensor case_binary(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_binary[] = {
-    {.name = "add", .build = case_binary, .p = {0, 2, 3, 5}, .linear = true},
+    {.name = "add", .build = case_binary, .p = {0, 2, 3, 5}},
     {.name = "mul", .build = case_binary, .p = {1, 1, 7, 3}},
-    {.name = "add, one operand repeated", .build = case_binary, .p = {0, 2, 3, 5, 1, 5}, .linear = true},
+    {.name = "add, one operand repeated", .build = case_binary, .p = {0, 2, 3, 5, 1, 5}},
     {.name = "mul, one operand repeated", .build = case_binary, .p = {1, 4, 3, 5, 3, 1}},
     {.name = "add, 28x28, 32 channels", .build = case_binary, .p = {0, 32, 784, 32}, .bench = true},
 };

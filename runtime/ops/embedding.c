@@ -77,11 +77,11 @@ static pm_tensor case_embedding(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_embedding[] = {
-    {.name = "labels", .build = case_embedding, .p = {11, 16, 1, 64, 11}, .linear = true},
-    {.name = "odd width", .build = case_embedding, .p = {7, 5, 3, 9, 7}, .linear = true},
-    {.name = "indices beyond the table", .build = case_embedding, .p = {6, 8, 2, 11, 9}, .linear = true},
-    {.name = "most rows unused", .build = case_embedding, .p = {300, 4, 5, 3, 300}, .linear = true},
-    {.name = "one row, several workgroups", .build = case_embedding, .p = {1, 20, 30, 30, 1}, .linear = true},
+    {.name = "labels", .build = case_embedding, .p = {11, 16, 1, 64, 11}},
+    {.name = "odd width", .build = case_embedding, .p = {7, 5, 3, 9, 7}},
+    {.name = "indices beyond the table", .build = case_embedding, .p = {6, 8, 2, 11, 9}},
+    {.name = "most rows unused", .build = case_embedding, .p = {300, 4, 5, 3, 300}},
+    {.name = "one row, several workgroups", .build = case_embedding, .p = {1, 20, 30, 30, 1}},
     {.name = "16x256 of 257, 256 channels",
      .build = case_embedding,
      .p = {257, 256, 16, 256, 257},

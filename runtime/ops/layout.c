@@ -196,11 +196,11 @@ static pm_tensor case_slice_integers(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_slice[] = {
-    {.name = "channels", .build = case_slice, .p = {3, 5, 12, 2, 4, 8}, .linear = true},
-    {.name = "channels, odd", .build = case_slice, .p = {3, 5, 7, 2, 2, 5}, .linear = true},
-    {.name = "middle axis", .build = case_slice, .p = {2, 7, 8, 1, 1, 6}, .linear = true},
-    {.name = "first axis", .build = case_slice, .p = {5, 3, 3, 0, 4, 5}, .linear = true},
-    {.name = "odd, several workgroups", .build = case_slice, .p = {30, 10, 9, 1, 3, 9}, .linear = true},
+    {.name = "channels", .build = case_slice, .p = {3, 5, 12, 2, 4, 8}},
+    {.name = "channels, odd", .build = case_slice, .p = {3, 5, 7, 2, 2, 5}},
+    {.name = "middle axis", .build = case_slice, .p = {2, 7, 8, 1, 1, 6}},
+    {.name = "first axis", .build = case_slice, .p = {5, 3, 3, 0, 4, 5}},
+    {.name = "odd, several workgroups", .build = case_slice, .p = {30, 10, 9, 1, 3, 9}},
     {.name = "several workgroups", .build = case_slice, .p = {70, 30, 16, 2, 4, 16}, .no_gradient = true},
     {.name = "integers", .build = case_slice_integers, .p = {350, 9, 1, 1, 9}, .no_gradient = true},
     {.name = "28x28, 32 of 64 channels", .build = case_slice, .p = {32, 784, 64, 2, 0, 32}, .bench = true},
@@ -291,12 +291,12 @@ static pm_tensor case_transpose(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_transpose[] = {
-    {.name = "inner run kept", .build = case_transpose, .p = {2, 3, 5, 8, 213}, .linear = true},
-    {.name = "inner run odd", .build = case_transpose, .p = {2, 3, 5, 3, 213}, .linear = true},
-    {.name = "last two axes", .build = case_transpose, .p = {3, 1, 8, 12, 132}, .linear = true},
-    {.name = "reversed", .build = case_transpose, .p = {2, 3, 4, 5, 3210}, .linear = true},
+    {.name = "inner run kept", .build = case_transpose, .p = {2, 3, 5, 8, 213}},
+    {.name = "inner run odd", .build = case_transpose, .p = {2, 3, 5, 3, 213}},
+    {.name = "last two axes", .build = case_transpose, .p = {3, 1, 8, 12, 132}},
+    {.name = "reversed", .build = case_transpose, .p = {2, 3, 4, 5, 3210}},
     {.name = "several workgroups", .build = case_transpose, .p = {7, 125, 5, 8, 1023}, .no_gradient = true},
-    {.name = "odd, several workgroups", .build = case_transpose, .p = {2, 30, 4, 9, 2103}, .linear = true},
+    {.name = "odd, several workgroups", .build = case_transpose, .p = {2, 30, 4, 9, 2103}},
     {.name = "integers", .build = case_transpose, .p = {1, 1, 33, 41, 132, 1}, .no_gradient = true},
     {.name = "heads, 16x256", .build = case_transpose, .p = {16, 256, 4, 64, 213}, .bench = true},
 };
@@ -413,12 +413,12 @@ static pm_tensor case_concat(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_concat[] = {
-    {.name = "channels", .build = case_concat, .p = {2, 5, 8, 2, 4}, .linear = true},
-    {.name = "channels, odd", .build = case_concat, .p = {3, 3, 3, 2, 5}, .linear = true},
-    {.name = "first axis", .build = case_concat, .p = {3, 3, 3, 0, 2}, .linear = true},
-    {.name = "middle axis", .build = case_concat, .p = {4, 3, 8, 1, 1}, .linear = true},
+    {.name = "channels", .build = case_concat, .p = {2, 5, 8, 2, 4}},
+    {.name = "channels, odd", .build = case_concat, .p = {3, 3, 3, 2, 5}},
+    {.name = "first axis", .build = case_concat, .p = {3, 3, 3, 0, 2}},
+    {.name = "middle axis", .build = case_concat, .p = {4, 3, 8, 1, 1}},
     {.name = "several workgroups", .build = case_concat, .p = {53, 20, 32, 2, 16}, .no_gradient = true},
-    {.name = "odd, several workgroups", .build = case_concat, .p = {20, 11, 7, 2, 4}, .linear = true},
+    {.name = "odd, several workgroups", .build = case_concat, .p = {20, 11, 7, 2, 4}},
     {.name = "whole tensors, several workgroups",
      .build = case_concat,
      .p = {90, 20, 4, 0, 80},

@@ -90,11 +90,11 @@ static pm_tensor case_upsample(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_upsample[] = {
-    {.name = "twice", .build = case_upsample, .p = {2, 3, 5, 4, 2}, .linear = true},
-    {.name = "three times, odd channels", .build = case_upsample, .p = {2, 2, 3, 3, 3}, .linear = true},
-    {.name = "one pixel", .build = case_upsample, .p = {1, 1, 1, 1, 4}, .linear = true},
+    {.name = "twice", .build = case_upsample, .p = {2, 3, 5, 4, 2}},
+    {.name = "three times, odd channels", .build = case_upsample, .p = {2, 2, 3, 3, 3}},
+    {.name = "one pixel", .build = case_upsample, .p = {1, 1, 1, 1, 4}},
     {.name = "several workgroups", .build = case_upsample, .p = {3, 10, 14, 16, 2}, .no_gradient = true},
-    {.name = "odd, several workgroups", .build = case_upsample, .p = {2, 5, 11, 3, 3}, .linear = true},
+    {.name = "odd, several workgroups", .build = case_upsample, .p = {2, 5, 11, 3, 3}},
     {.name = "14x14, 64 channels", .build = case_upsample, .p = {32, 14, 14, 64, 2}, .bench = true},
 };
 
@@ -179,11 +179,11 @@ static pm_tensor case_pool(pm_graph *graph, const uint32_t *p)
 }
 
 static const pm_case cases_pool[] = {
-    {.name = "halves", .build = case_pool, .p = {2, 4, 6, 4, 2}, .linear = true},
-    {.name = "thirds, odd channels", .build = case_pool, .p = {2, 3, 9, 3, 3}, .linear = true},
-    {.name = "to one pixel", .build = case_pool, .p = {2, 7, 7, 1, 7}, .linear = true},
+    {.name = "halves", .build = case_pool, .p = {2, 4, 6, 4, 2}},
+    {.name = "thirds, odd channels", .build = case_pool, .p = {2, 3, 9, 3, 3}},
+    {.name = "to one pixel", .build = case_pool, .p = {2, 7, 7, 1, 7}},
     {.name = "several workgroups", .build = case_pool, .p = {5, 28, 28, 32, 2}, .no_gradient = true},
-    {.name = "odd, several workgroups", .build = case_pool, .p = {2, 14, 20, 5, 2}, .linear = true},
+    {.name = "odd, several workgroups", .build = case_pool, .p = {2, 14, 20, 5, 2}},
     {.name = "odd, larger", .build = case_pool, .p = {6, 18, 18, 5, 2}, .no_gradient = true},
     {.name = "28x28, 32 channels", .build = case_pool, .p = {32, 28, 28, 32, 2}, .bench = true},
 };
