@@ -33,11 +33,11 @@ step() {
 say "devices"
 "$pumice" devices
 step "$out/shipped.png" "sampling the model that comes with Pumice: 10 classes, 8 pictures each" \
-    "$pumice" sample models/weights/fashion-small.safetensors -n 80 --columns 10 --labels --scale 2 -o "$out/shipped.png"
+    "$pumice" sample models/weights/fashion-small.safetensors -n 80 --steps 25 --columns 10 --labels --scale 2 -o "$out/shipped.png"
 step "$out/$tiny/model.safetensors" "training the recipe fashion-tiny for $minutes minutes" \
     "$pumice" train fashion-tiny --minutes "$minutes" --out "$out/$tiny"
 step "$out/$tiny.png" "sampling what was trained" \
-    "$pumice" sample "$out/$tiny/model.safetensors" -n 80 --columns 10 --labels --scale 2 -o "$out/$tiny.png"
+    "$pumice" sample "$out/$tiny/model.safetensors" -n 80 --steps 25 --columns 10 --labels --scale 2 -o "$out/$tiny.png"
 
 echo "pictures of the model that comes with Pumice: $out/shipped.png"
 echo "the model that this machine trained:          $out/$tiny/model.safetensors"
