@@ -22,4 +22,20 @@ static inline bool pm_check_words(pm_graph *graph, const pm_node *node, uint32_t
     return false;
 }
 
+/* A shape rule: all operands are f32 and of one shape, which is the output's. */
+static inline void pm_shape_of_equals(pm_graph *graph, pm_node *node)
+{
+    char a[64], b[64];
+    pm_shape shape = pm_shape_of(graph, node->in[0]);
+    for (uint32_t i = 0; i < node->n_in; i++) {
+        if (!pm_check_operand(graph, node, i, PM_DTYPE_F32)) return;
+        if (!pm_shape_equal(pm_shape_of(graph, node->in[i]), shape)) {
+            pm_graph_fail(graph, PM_BAD_USAGE, "%s: shapes %s and %s differ", node->op->name,
+                          pm_shape_text(shape, a), pm_shape_text(pm_shape_of(graph, node->in[i]), b));
+            return;
+        }
+    }
+    pm_node_output(graph, node, PM_DTYPE_F32, shape);
+}
+
 #endif

@@ -1,5 +1,6 @@
 /* Operators that work element by element: y = f(x), y = a + b, y = a * b. */
 #include "base/status.h"
+#include "ops/check.h"
 #include "ops/flat.h"
 #include "ops/table.h"
 
@@ -62,33 +63,6 @@ static double derivative(const unary_attr *attr, double x)
     return (double)attr->alpha;
 }
 
-static bool check_f32(pm_graph *graph, const pm_node *node, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (!pm_is(node->in[i]) || pm_dtype_of(graph, node->in[i]) != PM_DTYPE_F32) {
-            pm_graph_fail(graph, PM_BAD_USAGE, "%s: operand %u must be an f32 tensor", node->op->name, i);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* All operands have one shape, which is the output's: unary, its gradient, and both binary operators. */
-static void shape_same(pm_graph *graph, pm_node *node)
-{
-    char a[64], b[64];
-    if (!check_f32(graph, node, node->n_in)) return;
-    pm_shape shape = pm_shape_of(graph, node->in[0]);
-    for (uint32_t i = 1; i < node->n_in; i++) {
-        if (!pm_shape_equal(pm_shape_of(graph, node->in[i]), shape)) {
-            pm_graph_fail(graph, PM_BAD_USAGE, "%s: shapes %s and %s differ", node->op->name,
-                          pm_shape_text(shape, a), pm_shape_text(pm_shape_of(graph, node->in[i]), b));
-            return;
-        }
-    }
-    pm_node_output(graph, node, PM_DTYPE_F32, shape);
-}
-
 static void lower_unary_any(pm_lowering *lowering, const pm_node *node, bool backward)
 {
     const unary_attr *attr = PM_ATTR(unary_attr, node);
@@ -133,7 +107,7 @@ static void reference_unary_backward(const pm_reference *ref)
 /* dx = dy f'(x); itself not differentiable. */
 const pm_op pm_op_unary_backward = {
     .name = "unary_backward",
-    .shape = shape_same,
+    .shape = pm_shape_of_equals,
     .lower = lower_unary_backward,
     .reference = reference_unary_backward,
 };
@@ -181,7 +155,7 @@ static const pm_case cases_unary[] = {
 
 const pm_op pm_op_unary = {
     .name = "unary",
-    .shape = shape_same,
+    .shape = pm_shape_of_equals,
     .backward = backward_unary,
     .lower = lower_unary,
     .reference = reference_unary,
@@ -273,7 +247,7 @@ static const pm_case cases_binary[] = {
 
 const pm_op pm_op_binary = {
     .name = "binary",
-    .shape = shape_same,
+    .shape = pm_shape_of_equals,
     .backward = backward_binary,
     .lower = lower_binary,
     .reference = reference_binary,

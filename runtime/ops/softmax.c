@@ -1,30 +1,11 @@
 /* Softmax over the last axis. */
 #include "base/checked.h"
 #include "base/status.h"
+#include "ops/check.h"
 #include "ops/op.h"
 #include "ops/table.h"
 
 #include <math.h>
-
-/* Forward: x. Backward: y, dy. All of one shape, which is the output's. */
-static void shape_softmax(pm_graph *graph, pm_node *node)
-{
-    char a[64], b[64];
-    pm_shape shape = pm_shape_of(graph, node->in[0]);
-    for (uint32_t i = 0; i < node->n_in; i++) {
-        pm_shape other = pm_shape_of(graph, node->in[i]);
-        if (!pm_is(node->in[i]) || pm_dtype_of(graph, node->in[i]) != PM_DTYPE_F32) {
-            pm_graph_fail(graph, PM_BAD_USAGE, "%s: operand %u must be an f32 tensor", node->op->name, i);
-            return;
-        }
-        if (!pm_shape_equal(other, shape)) {
-            pm_graph_fail(graph, PM_BAD_USAGE, "%s: shapes %s and %s differ", node->op->name,
-                          pm_shape_text(shape, a), pm_shape_text(other, b));
-            return;
-        }
-    }
-    pm_node_output(graph, node, PM_DTYPE_F32, shape);
-}
 
 static void lower_rows(pm_lowering *lowering, const pm_node *node, const char *plain, const char *ragged)
 {
@@ -76,7 +57,7 @@ static void reference_softmax_backward(const pm_reference *ref)
 
 const pm_op pm_op_softmax_backward = {
     .name = "softmax_backward",
-    .shape = shape_softmax,
+    .shape = pm_shape_of_equals,
     .lower = lower_softmax_backward,
     .reference = reference_softmax_backward,
 };
@@ -106,7 +87,7 @@ static const pm_case cases_softmax[] = {
 
 const pm_op pm_op_softmax = {
     .name = "softmax",
-    .shape = shape_softmax,
+    .shape = pm_shape_of_equals,
     .backward = backward_softmax,
     .lower = lower_softmax,
     .reference = reference_softmax,
