@@ -262,6 +262,7 @@ typedef struct pm_norm_args {
     pm_tensor scale, shift;
     float eps; /* added to the variance, at least 1e-30; 0: 1e-5 */
     bool silu; /* apply x sigmoid(x) to the result */
+    bool rms;  /* of layer_norm: divide by the root mean square and subtract no mean (RMSNorm, 1910.07467) */
 } pm_norm_args;
 
 /* Group normalisation (1803.08494) of x [B,...,C] over the positions and the C/groups channels of a group;
@@ -275,13 +276,47 @@ pm_tensor pm_layer_norm(pm_graph *graph, pm_tensor x, pm_norm_args args);
 /* exp(x) / sum exp(x) over the last axis, in x's shape. */
 pm_tensor pm_softmax(pm_graph *graph, pm_tensor x);
 
-typedef enum pm_mask { PM_MASK_NONE = 0, PM_MASK_CAUSAL = 1 } pm_mask;
+/* Which keys a query sees: all; those up to its own position; those up to the end of its own block of
+ * `block` positions. A rule and never a matrix. */
+typedef enum pm_mask { PM_MASK_NONE = 0, PM_MASK_CAUSAL = 1, PM_MASK_BLOCK = 2 } pm_mask;
 
-/* softmax(Q K^T / sqrt(D)) V per head, for q [B,Tq,H*D] and k, v [B,Tk,H*D]; a head is D = (H*D)/heads
+typedef struct pm_attention_args {
+    uint32_t heads;
+    uint32_t kv_heads; /* of k and v, a divisor of heads: neighbouring query heads share one (grouped-query
+                        * attention, 2305.13245); 0: as many as heads */
+    pm_mask mask;
+    uint32_t block; /* positions of a block, for PM_MASK_BLOCK */
+    /* u32 [1]: the position of the first query among the keys, known only at run time: attention into a
+     * cache, of which what lies beyond the last query's position is not looked at. PM_NONE: Tk - Tq. With it
+     * the result cannot be differentiated, and the mask must be PM_MASK_CAUSAL. */
+    pm_tensor first;
+} pm_attention_args;
+
+/* softmax(Q K^T / sqrt(D)) V per head, for q [B,Tq,H*D] and k, v [B,Tk,G*D] with G = kv_heads; a head is D
  * neighbouring channels. Causal: query i sees keys 0 .. i + Tk - Tq. Memory is linear in the length: the
  * forward pass keeps the log-sum-exp of each row, and the backward pass recomputes the probabilities
- * (2205.14135). */
-pm_tensor pm_attention(pm_graph *graph, pm_tensor q, pm_tensor k, pm_tensor v, uint32_t heads, pm_mask mask);
+ * (2205.14135). A query's result has the same bits whatever other queries there are, and whether its keys
+ * come from a cache. */
+pm_tensor pm_attention(pm_graph *graph, pm_tensor q, pm_tensor k, pm_tensor v, pm_attention_args args);
+
+/* Writes rows [B,T,C] to positions first .. first+T-1 of cache [B,Tmax,C], a pm_state, in place; first is u32
+ * [1]; what would lie beyond the end is dropped. Returns the cache as it is from then on. Not
+ * differentiable. */
+pm_tensor pm_cache_write(pm_graph *graph, pm_tensor cache, pm_tensor rows, pm_tensor first);
+
+/* - positions (ops/rope.c) */
+
+/* Which two channels of a head a rotation turns: i and i + D/2 (GPT-NeoX), or 2i and 2i+1 (the paper). */
+typedef enum pm_rope_pairs { PM_ROPE_HALVES = 0, PM_ROPE_NEIGHBOURS = 1 } pm_rope_pairs;
+
+/* f32 constant [positions, D]: row p has cos(p theta^(-2i/D)) for i < D/2, then the sines; in double. D is
+ * even. */
+pm_tensor pm_rope_table(pm_graph *graph, const char *name, uint32_t positions, uint32_t head_width,
+                        float theta);
+/* Rotary positions (2104.09864): x [B,T,H*D], row t of each head turned by row first + t of the table; first
+ * u32 [1], or PM_NONE: 0. Positions beyond the table use its last row. Differentiable in x. */
+pm_tensor pm_rope(pm_graph *graph, pm_tensor x, pm_tensor table, uint32_t heads, pm_rope_pairs pairs,
+                  pm_tensor first);
 
 /* - tables (ops/embedding.c) */
 
@@ -325,6 +360,113 @@ pm_tensor pm_mse(pm_graph *graph, pm_tensor prediction, pm_tensor target, pm_ten
 /* Mean over the R rows of weight * -log softmax(logits [R,V])[label u32 [R]]; weight [R] or PM_NONE; V is at
  * most 2^20. A row whose label is >= V is ignored: it adds 0, and still counts in the mean. */
 pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, pm_tensor weight);
+
+/* The same loss straight from the features, without ever storing [R,V] twice: logits = x [R,D] op(weight) +
+ * bias [V] (or PM_NONE), for weight [D,V] (PM_AB) or [N,D] with N >= V (PM_ABT: tied to an embedding table,
+ * of which the first V rows count). Logits are made, used and made again in the backward pass, a few rows at
+ * a time (ops/head_loss.c). */
+pm_tensor pm_head_loss(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_layout layout, uint32_t vocabulary,
+                       pm_tensor bias, pm_tensor labels, pm_tensor row_weight);
+
+/* - tokens: batches of text and masks (ops/tokens.c) */
+
+/* Windows of a text for the counter's step: corpus u32 [N] -> u32 [B,L], window i beginning anywhere in 0 ..
+ * N-L with equal probability, drawn for sample counter[1] + i. */
+pm_tensor pm_batch_tokens(pm_graph *graph, pm_tensor corpus, pm_tensor counter, uint32_t stream,
+                          uint32_t batch, uint32_t length);
+
+/* alpha(t), the probability that a token is still there at time t in [0,1], for masking in continuous time
+ * (2406.07524, 2406.04329). */
+typedef enum pm_mask_schedule {
+    PM_MASKING_LINEAR,     /* 1 - (1-eps) t: "log-linear" */
+    PM_MASKING_COSINE,     /* (1-2 eps) (1 - cos(pi/2 (1-t))) + eps: MD4's */
+    PM_MASKING_POLYNOMIAL, /* (1-2 eps) (1 - t^power) + eps */
+    PM_MASKING_FIXED,      /* 1 - power at all times, with weight 1: BERT's rate, which is no bound */
+} pm_mask_schedule;
+
+typedef struct pm_masking {
+    pm_mask_schedule schedule;
+    float eps, power;
+    float t_min;     /* times are drawn from [t_min, 1] */
+    bool stratified; /* the times of a batch of B are (u + i/B) mod 1, with one u for all: evenly spread */
+} pm_masking;
+
+/* For the counter's step: times f32 [B] and with them *rate [B] = 1 - alpha(t), the probability of a mask,
+ * and *weight [B] = -alpha'(t) / (1 - alpha(t)) (1 - t_min), the weight of the cross-entropy in the bound;
+ * each may be NULL. */
+pm_tensor pm_mask_times(pm_graph *graph, pm_tensor counter, uint32_t stream, uint32_t batch,
+                        pm_masking masking, pm_tensor *rate, pm_tensor *weight);
+/* u32 [B]: how many of L tokens to mask, uniform on 1 .. L (stratified over the batch as above), and *weight
+ * f32 [B] = L/k (RADD's k-DCE, 2406.03736). */
+pm_tensor pm_mask_counts(pm_graph *graph, pm_tensor counter, uint32_t stream, uint32_t batch, uint32_t length,
+                         bool stratified, pm_tensor *weight);
+
+/* Masks tokens u32 [B,L]: each with probability rate f32 [B]; or, with rate u32 [B], exactly so many of each
+ * row, all subsets alike (all where there are fewer). `fixed` u32 [B,L] or PM_NONE: where it is not 0 nothing
+ * is masked. -> [B,L] with mask_token where masked; *labels u32 [B,L] = the token where it was masked, else
+ * 0xffffffff, which losses ignore. Not differentiable. */
+pm_tensor pm_mask_tokens(pm_graph *graph, pm_tensor tokens, pm_tensor rate, uint32_t mask_token,
+                         pm_tensor fixed, pm_tensor counter, uint32_t stream, pm_tensor *labels);
+
+/* u32 [B]: sum over i of tokens[b,i] base^i, for tokens u32 [B,L]; with base^L < 2^31. With pm_embedding it
+ * makes a table of a network: a denoiser that is known exactly. */
+pm_tensor pm_digits(pm_graph *graph, pm_tensor tokens, uint32_t base);
+
+/* - tokens: drawing (ops/draw_tokens.c, ops/reveal.c) */
+
+/* What says how sure a row is of the token that it drew; all after temperature and cuts, higher is surer. */
+typedef enum pm_confidence {
+    PM_CONFIDENCE_DRAWN,   /* the probability of the token that was drawn (LLaDA, MaskGIT) */
+    PM_CONFIDENCE_MAX,     /* the highest probability */
+    PM_CONFIDENCE_MARGIN,  /* highest minus second highest */
+    PM_CONFIDENCE_ENTROPY, /* sum of p log p: minus the entropy (Dream) */
+    PM_CONFIDENCE_RANDOM,  /* a uniform number */
+} pm_confidence;
+
+typedef struct pm_draw_args {
+    float temperature; /* divides logits; 0: the most probable token, the lowest index of equals */
+    uint32_t top_k;    /* the k most probable, and whatever equals the last of them; 0: all */
+    float top_p;       /* the fewest most probable that have at least this mass (1904.09751); 0 or 1: all */
+    float min_p;       /* those of at least min_p times the highest probability; 0: all */
+    float repetition;  /* divides positive logits, multiplies negative ones, of tokens in `seen` (1909.05858);
+                        * 0 or 1: none */
+    pm_confidence confidence;
+    uint32_t rows_per_sample; /* rows R are samples x this many; 0: 1 */
+} pm_draw_args;
+
+/* u32 [R]: a token of each row of logits [R,V], drawn from the softmax by inversion: a uniform number of 32
+ * bits against running sums, where a token of probability p is lost only below 2^-32 (a race of f32
+ * exponentials or Gumbel noise would starve tokens below 1e-6). Cuts are made in the order k, p, min-p.
+ * seen u32 [R/rows_per_sample, V] (nonzero: seen before) or PM_NONE. *confidence f32 [R] may be NULL. Row
+ * r draws for sample counter[1] + r / rows_per_sample, element r % rows_per_sample. */
+pm_tensor pm_draw_tokens(pm_graph *graph, pm_tensor logits, pm_tensor seen, pm_tensor counter,
+                         uint32_t stream, pm_draw_args args, pm_tensor *confidence);
+
+typedef enum pm_reveal_mode {
+    PM_REVEAL_COUNT,     /* the surest masked positions, amount u32 [S,B] of them */
+    PM_REVEAL_THRESHOLD, /* those of confidence >= threshold, and at least amount u32 [S,B] */
+    PM_REVEAL_RATE,      /* each masked position by itself with probability amount f32 [S,B] */
+} pm_reveal_mode;
+
+typedef struct pm_reveal_args {
+    pm_reveal_mode mode;
+    uint32_t mask_token;
+    float threshold;
+    /* > 0: instead of the surest, positions drawn one after another with probability proportional to
+     * exp(confidence / position_temperature) (Dream's alg_temp), by a Gumbel race of 32-bit uniforms. */
+    float position_temperature;
+} pm_reveal_args;
+
+/* Writes tokens u32 [B,L] into canvas u32 [B,L], a pm_state, in place, where it holds mask_token, at the
+ * positions that the mode chooses among window [begin,end) of row min(step,S-1) of window u32 [S,2];
+ * confidence f32 [B,L]; of equals the lowest position comes first. Returns the canvas as it is from then
+ * on. */
+pm_tensor pm_reveal(pm_graph *graph, pm_tensor canvas, pm_tensor tokens, pm_tensor confidence,
+                    pm_tensor amount, pm_tensor window, pm_tensor counter, uint32_t stream,
+                    pm_reveal_args args);
+
+/* seen u32 [B,V], a pm_state: marks tokens u32 [B], in place. Returns it as it is from then on. */
+pm_tensor pm_mark_seen(pm_graph *graph, pm_tensor seen, pm_tensor tokens);
 
 /* - optimiser (ops/optimizer.c) */
 

@@ -113,7 +113,7 @@ static pm_tensor build_attention(pm_graph *graph, const uint32_t *n)
 {
     pm_shape shape = PM_SHAPE(n[0], n[1], n[2] * n[3]);
     return pm_attention(graph, leaf(graph, "q", shape), leaf(graph, "k", shape), leaf(graph, "v", shape),
-                        n[2], PM_MASK_NONE);
+                        (pm_attention_args){.heads = n[2]});
 }
 
 static const shape_bench shape_benches[] = {

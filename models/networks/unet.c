@@ -97,7 +97,7 @@ static pm_tensor attention_block(unet *u, pm_tensor x)
     pm_tensor q = pm_layer_linear(graph, "to_q", h, s.dim[3], 1.0f, PM_NONE);
     pm_tensor k = pm_layer_linear(graph, "to_k", h, s.dim[3], 1.0f, PM_NONE);
     pm_tensor v = pm_layer_linear(graph, "to_v", h, s.dim[3], 1.0f, PM_NONE);
-    h = pm_attention(graph, q, k, v, u->config->heads, PM_MASK_NONE);
+    h = pm_attention(graph, q, k, v, (pm_attention_args){.heads = u->config->heads});
     h = pm_layer_linear(graph, "to_out.0", h, s.dim[3], 0.0f, pm_reshape(graph, x, tokens));
     return pm_reshape(graph, h, s);
 }

@@ -301,7 +301,7 @@ static pm_tensor case_attention(pm_graph *graph, const uint32_t *p)
     pm_tensor q = pm_case_leaf(graph, "q", PM_SHAPE(p[0], p[1], p[3] * p[4]), 1.5f);
     pm_tensor k = pm_case_leaf(graph, "k", PM_SHAPE(p[0], p[2], p[3] * p[4]), 1.5f);
     pm_tensor v = pm_case_leaf(graph, "v", PM_SHAPE(p[0], p[2], p[3] * p[4]), 1.0f);
-    return pm_attention(graph, q, k, v, p[3], (pm_mask)p[5]);
+    return pm_attention(graph, q, k, v, (pm_attention_args){.heads = p[3], .mask = (pm_mask)p[5]});
 }
 
 static const pm_case cases_attention[] = {
@@ -331,8 +331,8 @@ const pm_op pm_op_attention = {
     PM_CASES(cases_attention),
 };
 
-pm_tensor pm_attention(pm_graph *graph, pm_tensor q, pm_tensor k, pm_tensor v, uint32_t heads, pm_mask mask)
+pm_tensor pm_attention(pm_graph *graph, pm_tensor q, pm_tensor k, pm_tensor v, pm_attention_args args)
 {
-    attention_attr attr = {heads, mask};
+    attention_attr attr = {args.heads, args.mask};
     return pm_emit(graph, &pm_op_attention, (pm_tensor[]){q, k, v}, 3, &attr, sizeof attr, NULL);
 }
