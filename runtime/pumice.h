@@ -331,10 +331,15 @@ pm_tensor pm_embedding(pm_graph *graph, pm_tensor table, pm_tensor index);
 pm_tensor pm_counter(pm_graph *graph);
 /* step += 1, as the last thing of a run: what is emitted after it sees the next step. */
 void pm_advance(pm_graph *graph, pm_tensor counter);
+/* state = x, both u32 and of as many elements: what a run leaves for the next one (ops/assign.c). */
+void pm_assign(pm_graph *graph, pm_tensor state, pm_tensor x);
 
 /* u32 [count], all of them table[min(step, S-1)] for table u32 [S]: what a schedule says of the counter's
  * step. */
 pm_tensor pm_at_step(pm_graph *graph, pm_tensor table, pm_tensor counter, uint32_t count);
+/* u32 of x's shape: min(floor(x levels), levels - 1), and 0 for x <= 0: the row of a time in [0,1] in a table
+ * of so many rows (ops/quantize.c). Not differentiable. */
+pm_tensor pm_quantize(pm_graph *graph, pm_tensor x, uint32_t levels);
 
 /* Standard normals and uniforms on [0,1) of a shape [B,...]: axis 0 counts samples. Not differentiable. */
 pm_tensor pm_normal(pm_graph *graph, pm_tensor counter, uint32_t stream, pm_shape shape);

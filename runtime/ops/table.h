@@ -8,6 +8,7 @@
     X(unary)                  \
     X(unary_backward)         \
     X(at_step)                \
+    X(quantize)               \
     X(binary)                 \
     X(sum_to)                 \
     X(broadcast)              \
@@ -20,6 +21,7 @@
     X(embedding)              \
     X(embedding_backward)     \
     X(advance)                \
+    X(assign)                 \
     X(random)                 \
     X(random_index)           \
     X(drop_labels)            \
