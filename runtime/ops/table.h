@@ -49,7 +49,8 @@
     X(softmax)                \
     X(softmax_backward)       \
     X(attention)              \
-    X(attention_backward)
+    X(attention_backward)     \
+    X(rope)
 
 #define PM_DECLARE_OPERATOR(name) extern const pm_op pm_op_##name;
 PM_OPERATORS(PM_DECLARE_OPERATOR)
