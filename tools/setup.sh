@@ -1,13 +1,12 @@
-# shellcheck shell=bash Sourced by test.sh and demo.sh: goes to the root of the tree, installs the packages
-# that are missing, builds. A second time it installs nothing and builds nothing. Sets `root` and `build`.
-# Expects `set -euo pipefail`.
-
-say() { printf '== %s\n' "$*" >&2; }
-die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+# shellcheck shell=bash
+# Sourced by test.sh and demo.sh: goes to the root of the tree, installs the packages that are missing, builds.
+# A second time it installs nothing and builds nothing. Sets `root` and `build`. Expects `set -euo pipefail`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build/release
 cd "$root" || exit
+# shellcheck source=tools/packages.sh
+. "$root/tools/packages.sh"
 
 # The same names on Debian 12, Debian 13 and Ubuntu 24.04.
 packages=(
@@ -19,29 +18,6 @@ packages=(
 )
 # Nice to have: what needs them says so when they are missing.
 optional_packages=(dataset-fashion-mnist)
-
-# Prints those of the packages named that are not installed.
-missing_of() {
-    local package
-    for package in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s\n' "$package"
-    done
-}
-
-# apt-get, as root, without questions.
-apt_get() {
-    local as_root=()
-    if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || die "packages are missing: run this as root, or install sudo"
-        as_root=(sudo)
-    fi
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@" >&2
-}
-
-# True when apt's lists know every package named; a fresh container's know none.
-lists_know() {
-    [ "$(apt-cache --no-all-versions show "$@" 2>/dev/null | grep -c '^Package:')" -ge $# ]
-}
 
 set_up_packages() {
     local system missing optional
@@ -56,9 +32,7 @@ set_up_packages() {
         *) say "tested on Debian 12 and 13 and Ubuntu 24.04; this is $system: trying all the same" ;;
     esac
     say "installing with apt-get: ${missing[*]} ${optional[*]}"
-    if ! lists_know "${missing[@]}" "${optional[@]}"; then
-        apt_get update || say "apt-get update failed: trying with the lists that are here"
-    fi
+    refresh_lists "${missing[@]}" "${optional[@]}"
     if [ ${#missing[@]} -gt 0 ]; then
         apt_get install --no-install-recommends "${missing[@]}" || die "apt-get could not install ${missing[*]}"
     fi

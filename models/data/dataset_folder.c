@@ -2,6 +2,7 @@
 #include "data/dataset_internal.h"
 
 #include "base/checked.h"
+#include "data/names.h"
 #include "files/file_error.h"
 #include "files/image.h"
 
@@ -14,37 +15,6 @@
 
 /* ---- Directories --------------------------------------------------------------------------------------- */
 
-typedef struct names {
-    char **list;
-    size_t count, room;
-} names;
-
-static void free_names(names *all)
-{
-    for (size_t i = 0; i < all->count; i++) free(all->list[i]);
-    free(all->list);
-}
-
-static bool add_name(names *all, const char *name)
-{
-    if (all->count == all->room) {
-        size_t room = all->room * 2 + 16;
-        char **list = realloc(all->list, room * sizeof *list);
-        if (!list) return false;
-        all->list = list;
-        all->room = room;
-    }
-    char *copy = strdup(name);
-    if (!copy) return false;
-    all->list[all->count++] = copy;
-    return true;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static bool is_picture_name(const char *name)
 {
     const char *ending = strrchr(name, '.');
@@ -53,7 +23,7 @@ static bool is_picture_name(const char *name)
 }
 
 /* Sorts a directory's entry into `folders` or `pictures`, or passes it over. */
-static pm_status add_entry(const char *directory, const char *name, names *folders, names *pictures,
+static pm_status add_entry(const char *directory, const char *name, pm_names *folders, pm_names *pictures,
                            pm_error *error)
 {
     if (name[0] == '.') return PM_OK;
@@ -61,7 +31,7 @@ static pm_status add_entry(const char *directory, const char *name, names *folde
     if (!path) return pm_fail_memory(error, directory);
     struct stat info;
     pm_status status = PM_OK;
-    names *into = NULL;
+    pm_names *into = NULL;
     if (stat(path, &info) != 0) {
         status = pm_fail_at(error, PM_IO, path, "cannot be looked up: %s", strerror(errno));
     } else if (S_ISDIR(info.st_mode)) {
@@ -69,13 +39,13 @@ static pm_status add_entry(const char *directory, const char *name, names *folde
     } else if (is_picture_name(name)) {
         into = pictures;
     }
-    if (into && !add_name(into, name)) status = pm_fail_memory(error, path);
+    if (into && !pm_names_add(into, name)) status = pm_fail_memory(error, path);
     free(path);
     return status;
 }
 
 /* The folders and pictures of a directory, sorted by name. */
-static pm_status list_directory(const char *directory, names *folders, names *pictures, pm_error *error)
+static pm_status list_directory(const char *directory, pm_names *folders, pm_names *pictures, pm_error *error)
 {
     DIR *stream = opendir(directory);
     if (!stream) return pm_fail_at(error, PM_IO, directory, "cannot be opened: %s", strerror(errno));
@@ -92,8 +62,8 @@ static pm_status list_directory(const char *directory, names *folders, names *pi
         if (status != PM_OK) break;
     }
     (void)closedir(stream);
-    if (folders->count > 0) qsort(folders->list, folders->count, sizeof *folders->list, compare_names);
-    if (pictures->count > 0) qsort(pictures->list, pictures->count, sizeof *pictures->list, compare_names);
+    pm_names_sort(folders);
+    pm_names_sort(pictures);
     return status;
 }
 
@@ -215,7 +185,7 @@ static pm_status add_picture(loader *to, const char *path, bool wanted)
 }
 
 /* Adds the pictures of a directory as the class that was named last. */
-static pm_status add_pictures(loader *to, const char *directory, const names *pictures)
+static pm_status add_pictures(loader *to, const char *directory, const pm_names *pictures)
 {
     if (pictures->count == 0) {
         return pm_fail_at(to->error, PM_BAD_FILE, directory, "there is no PNG or JPEG file in it");
@@ -235,20 +205,20 @@ static pm_status add_pictures(loader *to, const char *directory, const names *pi
 
 static pm_status add_class_folder(loader *to, const char *name)
 {
-    names folders = {0}, pictures = {0};
+    pm_names folders = {0}, pictures = {0};
     char *directory = pm_join_path(to->options->path, name, "");
     pm_status status = directory && pm_dataset_add_class(to->out, name, strlen(name))
                            ? list_directory(directory, &folders, &pictures, to->error)
                            : pm_fail_memory(to->error, name);
     if (status == PM_OK) status = add_pictures(to, directory, &pictures);
-    free_names(&folders);
-    free_names(&pictures);
+    pm_names_free(&folders);
+    pm_names_free(&pictures);
     free(directory);
     return status;
 }
 
 /* Pictures that lie in the data set's own directory are one class, named after it. */
-static pm_status add_single_class(loader *to, const names *pictures)
+static pm_status add_single_class(loader *to, const pm_names *pictures)
 {
     const char *end = to->options->path + strlen(to->options->path);
     while (end > to->options->path && end[-1] == '/') end--;
@@ -282,7 +252,7 @@ static pm_status finish(loader *to)
 pm_status pm_dataset_load_folder(const pm_dataset_options *options, pm_dataset *out, pm_error *error)
 {
     loader to = {.options = options, .out = out, .grey = true, .error = error};
-    names folders = {0}, pictures = {0};
+    pm_names folders = {0}, pictures = {0};
     pm_status status = list_directory(options->path, &folders, &pictures, error);
     if (status == PM_OK && folders.count == 0 && pictures.count == 0) {
         status = pm_fail_at(error, PM_BAD_FILE, options->path,
@@ -294,7 +264,7 @@ pm_status pm_dataset_load_folder(const pm_dataset_options *options, pm_dataset *
         status = add_class_folder(&to, folders.list[i]);
     if (status == PM_OK) status = finish(&to);
     free(to.first);
-    free_names(&folders);
-    free_names(&pictures);
+    pm_names_free(&folders);
+    pm_names_free(&pictures);
     return status;
 }
