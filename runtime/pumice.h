@@ -368,7 +368,8 @@ pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, 
 pm_tensor pm_head_loss(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_layout layout, uint32_t vocabulary,
                        pm_tensor bias, pm_tensor labels, pm_tensor row_weight);
 
-/* - tokens: batches of text and masks (ops/tokens.c) */
+/* - tokens: batches of text and masks (ops/tokens.c, ops/mask_times.c, ops/mask_tokens.c). Each use of
+ * randomness wants its own stream: with one stream for times and masks the two would be related. */
 
 /* Windows of a text for the counter's step: corpus u32 [N] -> u32 [B,L], window i beginning anywhere in 0 ..
  * N-L with equal probability, drawn for sample counter[1] + i. */
@@ -387,29 +388,35 @@ typedef enum pm_mask_schedule {
 typedef struct pm_masking {
     pm_mask_schedule schedule;
     float eps, power;
-    float t_min;     /* times are drawn from [t_min, 1] */
-    bool stratified; /* the times of a batch of B are (u + i/B) mod 1, with one u for all: evenly spread */
+    float t_min;     /* times are drawn from [t_min, 1], and are at least 2^-24: none is 0 */
+    bool stratified; /* the times of a batch of B are (u + i/B) mod 1, with one u for all, drawn for the first
+                      * sample: evenly spread. Alone of all that is random here, this depends on a sample's
+                      * place i in its batch; two batches of one step are each spread by themselves. */
 } pm_masking;
 
 /* For the counter's step: times f32 [B] and with them *rate [B] = 1 - alpha(t), the probability of a mask,
- * and *weight [B] = -alpha'(t) / (1 - alpha(t)) (1 - t_min), the weight of the cross-entropy in the bound;
- * each may be NULL. */
+ * and *weight [B] = -alpha'(t) / (1 - alpha(t)) (1 - t_min), the weight of the cross-entropy in the bound
+ * (2406.04329 eq. 4; with alpha linear it is (1 - t_min) / t, whatever eps). Each may be NULL. All are
+ * finite: a weight is at most 1/t (POLYNOMIAL: power / t). With eps > 0 the bound of COSINE and POLYNOMIAL
+ * wants the term at t = 0 too, the eps L masked tokens that are left; with t_min > 0 what lies below t_min is
+ * left out. eps is 0 or at least 2^-40, power within 1/64 .. 64. Not differentiable. */
 pm_tensor pm_mask_times(pm_graph *graph, pm_tensor counter, uint32_t stream, uint32_t batch,
                         pm_masking masking, pm_tensor *rate, pm_tensor *weight);
-/* u32 [B]: how many of L tokens to mask, uniform on 1 .. L (stratified over the batch as above), and *weight
- * f32 [B] = L/k (RADD's k-DCE, 2406.03736). */
+/* u32 [B]: how many of L tokens to mask, k uniform on 1 .. L; stratified k = 1 + floor(((u + i/B) mod 1) L),
+ * with u and i as above. *weight f32 [B] = L/k (RADD's k-DCE, 2406.03736), or NULL. */
 pm_tensor pm_mask_counts(pm_graph *graph, pm_tensor counter, uint32_t stream, uint32_t batch, uint32_t length,
                          bool stratified, pm_tensor *weight);
 
-/* Masks tokens u32 [B,L]: each with probability rate f32 [B]; or, with rate u32 [B], exactly so many of each
- * row, all subsets alike (all where there are fewer). `fixed` u32 [B,L] or PM_NONE: where it is not 0 nothing
- * is masked. -> [B,L] with mask_token where masked; *labels u32 [B,L] = the token where it was masked, else
- * 0xffffffff, which losses ignore. Not differentiable. */
+/* Masks tokens u32 [B,L]: each with probability rate f32 [B] (in units of 2^-32); or, with rate u32 [B],
+ * exactly so many of each row, all subsets alike (all where there are fewer). `fixed` u32 [B,L] or PM_NONE:
+ * where it is not 0 nothing is masked. -> [B,L] with mask_token where masked; *labels u32 [B,L] = the token
+ * where it was masked, else 0xffffffff, which losses ignore; may be NULL. Token e of row i draws element e of
+ * sample counter[1] + i. Not differentiable. */
 pm_tensor pm_mask_tokens(pm_graph *graph, pm_tensor tokens, pm_tensor rate, uint32_t mask_token,
                          pm_tensor fixed, pm_tensor counter, uint32_t stream, pm_tensor *labels);
 
-/* u32 [B]: sum over i of tokens[b,i] base^i, for tokens u32 [B,L]; with base^L < 2^31. With pm_embedding it
- * makes a table of a network: a denoiser that is known exactly. */
+/* u32 [B]: sum over i of tokens[b,i] base^i, modulo 2^32, for tokens u32 [B,L]; with base^L < 2^31. With
+ * pm_embedding it makes a table of a network: a denoiser that is known exactly. */
 pm_tensor pm_digits(pm_graph *graph, pm_tensor tokens, uint32_t base);
 
 /* - tokens: drawing (ops/draw_tokens.c, ops/reveal.c) */

@@ -26,6 +26,11 @@
     X(categorical)            \
     X(dropout)                \
     X(batch_images)           \
+    X(batch_tokens)           \
+    X(digits)                 \
+    X(mask_times)             \
+    X(mask_counts)            \
+    X(mask_tokens)            \
     X(mse)                    \
     X(mse_backward)           \
     X(cross_entropy)          \
