@@ -426,7 +426,8 @@ typedef enum pm_confidence {
 typedef struct pm_draw_args {
     float temperature; /* divides logits; 0: the most probable token, the lowest index of equals */
     uint32_t top_k;    /* the k most probable, and whatever equals the last of them; 0: all */
-    float top_p;       /* the fewest most probable that have at least this mass (1904.09751); 0 or 1: all */
+    float top_p;       /* the fewest most probable that have at least this mass, and whatever equals the last
+                        * of them (1904.09751); 0 or 1: all */
     float min_p;       /* those of at least min_p times the highest probability; 0: all */
     float repetition;  /* divides positive logits, multiplies negative ones, of tokens in `seen` (1909.05858);
                         * 0 or 1: none */
@@ -434,11 +435,14 @@ typedef struct pm_draw_args {
     uint32_t rows_per_sample; /* rows R are samples x this many; 0: 1 */
 } pm_draw_args;
 
-/* u32 [R]: a token of each row of logits [R,V], drawn from the softmax by inversion: a uniform number of 32
- * bits against running sums, where a token of probability p is lost only below 2^-32 (a race of f32
- * exponentials or Gumbel noise would starve tokens below 1e-6). Cuts are made in the order k, p, min-p.
- * seen u32 [R/rows_per_sample, V] (nonzero: seen before) or PM_NONE. *confidence f32 [R] may be NULL. Row
- * r draws for sample counter[1] + r / rows_per_sample, element r % rows_per_sample. */
+/* u32 [R]: a token of each row of logits [R,V], V up to 2^18, drawn from the softmax by inversion: a uniform
+ * number of 32 bits against exact running sums, so that a token of probability p is drawn with p to within
+ * 2^-32 (a race of f32 exponentials or Gumbel noise would starve tokens below 1e-6); weights below 2^-40 of
+ * the highest count as 0. Cuts are made in the order k, p (of the mass that k left), min-p; what has the same
+ * logit as the last one kept is kept. seen u32 [R/rows_per_sample, V] (nonzero: seen before) or PM_NONE.
+ * *confidence f32 [R] may be NULL; with temperature 0 it is that of temperature 1. Row r draws for sample
+ * counter[1] + r / rows_per_sample, element r % rows_per_sample. Fails unless temperature is 0 or in [1e-6,
+ * 1e6], top_p and min_p are in [0,1], repetition is 0 or in [1e-3, 1e3]. Not differentiable. */
 pm_tensor pm_draw_tokens(pm_graph *graph, pm_tensor logits, pm_tensor seen, pm_tensor counter,
                          uint32_t stream, pm_draw_args args, pm_tensor *confidence);
 

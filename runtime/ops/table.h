@@ -24,6 +24,7 @@
     X(random_index)           \
     X(drop_labels)            \
     X(categorical)            \
+    X(draw_tokens)            \
     X(dropout)                \
     X(batch_images)           \
     X(mse)                    \
