@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Streams of randomness: when, and which. */
@@ -81,16 +82,16 @@ static bool check(pm_graph *graph, const pm_masked_config *config, const pm_deno
 static pm_tensor free_token_factor(pm_graph *graph, const corrupted *c, pm_tensor fixed)
 {
     static const float one = 1.0f;
-    enum { MOST = 1 << 16 };
-    static float quotients[MOST];
-    if (c->length >= MOST) {
-        pm_graph_fail(graph, PM_BAD_USAGE, "masked process: more than %d tokens in a row", MOST - 1);
+    float *quotients = malloc(((size_t)c->length + 1) * sizeof *quotients);
+    if (!quotients) {
+        pm_graph_fail(graph, PM_NO_MEMORY, "masked process: out of host memory");
         return PM_NONE;
     }
     for (uint32_t n = 0; n <= c->length; n++) quotients[n] = n ? (float)c->length / (float)n : 0.0f;
     pm_tensor zero_is_one = pm_constant(graph, "masked.free", PM_DTYPE_F32, PM_SHAPE(1, 1), &one);
     pm_tensor factor =
         pm_constant(graph, "masked.factor", PM_DTYPE_F32, PM_SHAPE(c->length + 1, 1), quotients);
+    free(quotients);
     pm_tensor is_free = pm_embedding(graph, zero_is_one, fixed); /* an index beyond the table gives 0 */
     is_free = pm_reshape(graph, is_free, PM_SHAPE(c->batch, c->length));
     pm_tensor count = pm_sum_to(graph, is_free, PM_SHAPE(c->batch, 1));
@@ -162,7 +163,9 @@ pm_tensor pm_masked_bound(pm_graph *graph, const pm_masked_config *config, const
                           pm_tensor tokens, pm_tensor fixed, pm_tensor counter)
 {
     if (!check(graph, config, denoiser, tokens, fixed)) return PM_NONE;
-    corrupted c = corrupt(graph, config, denoiser, tokens, fixed, counter);
+    pm_masked_config own = *config;
+    own.per_free_token = false;
+    corrupted c = corrupt(graph, &own, denoiser, tokens, fixed, counter);
     pm_tensor loss = cross_entropy_of_logits(graph, denoiser, &c), rows = PM_NONE;
     pm_gradients(graph, loss, &c.weight, 1, &rows); /* of a weighted mean: each row's own loss, over B L */
     pm_tensor terms = pm_reshape(graph, pm_mul(graph, rows, c.weight), PM_SHAPE(c.batch, c.length));

@@ -11,16 +11,19 @@
 enum { BLOCK = 32 };
 
 typedef struct attention_attr {
-    uint32_t heads;
+    uint32_t heads, kv_heads;
     pm_mask mask;
+    uint32_t block;
 } attention_attr;
 
-/* Inputs of attention are the first three, of attention_backward all. */
-enum { Q, K, V, OUT, LOG_SUMS, DOUT };
+/* Inputs: of attention the first three and FIRST, of attention_backward all but that. */
+enum { Q, K, V, OUT, LOG_SUMS, DOUT, FIRST = 3 };
 
 typedef struct attention_geometry {
-    uint32_t samples, queries, keys, heads, head_width, width;
-    bool causal;
+    uint32_t samples, queries, keys, heads, kv_heads, head_width, width, kv_width;
+    pm_mask mask;
+    uint32_t block;
+    uint32_t group; /* heads of queries that share one of keys */
 } attention_geometry;
 
 static attention_geometry geometry_of(const pm_graph *graph, const pm_node *node)
@@ -32,13 +35,33 @@ static attention_geometry geometry_of(const pm_graph *graph, const pm_node *node
         .queries = q.dim[1],
         .keys = k.dim[1],
         .heads = attr->heads,
+        .kv_heads = attr->kv_heads,
         .head_width = q.dim[2] / attr->heads,
         .width = q.dim[2],
-        .causal = attr->mask == PM_MASK_CAUSAL,
+        .kv_width = k.dim[2],
+        .mask = attr->mask,
+        .block = attr->block,
+        .group = attr->heads / attr->kv_heads,
     };
 }
 
 /* ---- Shapes -------------------------------------------------------------------------------------------- */
+
+static bool check_mask(pm_graph *graph, const pm_node *node, uint32_t queries, uint32_t keys)
+{
+    const attention_attr *attr = PM_ATTR(attention_attr, node);
+    const char *name = node->op->name;
+    if (attr->mask > PM_MASK_BLOCK) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "%s: %u is no mask", name, (unsigned)attr->mask);
+    } else if (attr->mask != PM_MASK_NONE && queries > keys) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "%s: %u masked queries of %u keys: the first ones would see none",
+                      name, queries, keys);
+    } else if (attr->mask == PM_MASK_BLOCK && (attr->block == 0 || attr->block > INT32_MAX)) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "%s: blocks of %u positions; PM_MASK_BLOCK needs 1 to 2^31 - 1",
+                      name, attr->block);
+    }
+    return pm_ok(graph);
+}
 
 static bool check_attention(pm_graph *graph, const pm_node *node)
 {
@@ -50,27 +73,37 @@ static bool check_attention(pm_graph *graph, const pm_node *node)
         return false;
     }
     pm_shape q = pm_shape_of(graph, node->in[Q]), k = pm_shape_of(graph, node->in[K]);
-    bool fits = q.rank == 3 && k.rank == 3 && pm_shape_equal(k, pm_shape_of(graph, node->in[V])) &&
-                q.dim[0] == k.dim[0] && q.dim[2] == k.dim[2] && attr->heads && q.dim[2] % attr->heads == 0;
+    bool heads = attr->heads && attr->heads % attr->kv_heads == 0;
+    bool fits = heads && q.rank == 3 && k.rank == 3 && pm_shape_equal(k, pm_shape_of(graph, node->in[V])) &&
+                q.dim[0] == k.dim[0] && q.dim[2] % attr->heads == 0 && k.dim[2] % attr->kv_heads == 0 &&
+                q.dim[2] / attr->heads == k.dim[2] / attr->kv_heads;
     if (!fits) {
-        pm_graph_fail(graph, PM_BAD_USAGE,
-                      "%s: q %s, k %s, v %s with %u heads; they must be [B,Tq,C], [B,Tk,C], [B,Tk,C] with C "
-                      "a multiple of the heads",
-                      node->op->name, pm_shape_text(q, a), pm_shape_text(k, b),
-                      pm_shape_text(pm_shape_of(graph, node->in[V]), c), attr->heads);
+        pm_graph_fail(
+            graph, PM_BAD_USAGE,
+            "%s: q %s, k %s, v %s with %u heads of queries and %u of keys; they must be [B,Tq,H D], "
+            "[B,Tk,G D] and [B,Tk,G D] for H and G heads, G a divisor of H",
+            node->op->name, pm_shape_text(q, a), pm_shape_text(k, b),
+            pm_shape_text(pm_shape_of(graph, node->in[V]), c), attr->heads, attr->kv_heads);
         return false;
     }
-    if (attr->mask == PM_MASK_CAUSAL && q.dim[1] > k.dim[1]) {
-        pm_graph_fail(graph, PM_BAD_USAGE, "%s: %u causal queries of %u keys: the first ones would see none",
-                      node->op->name, q.dim[1], k.dim[1]);
-        return false;
+    return check_mask(graph, node, q.dim[1], k.dim[1]);
+}
+
+static bool check_first(pm_graph *graph, const pm_node *node)
+{
+    pm_tensor first = node->in[FIRST];
+    if (!pm_is(first)) return true;
+    if (pm_dtype_of(graph, first) != PM_DTYPE_U32 || pm_count_of(graph, first) != 1) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "attention: first must be u32 [1]");
+    } else if (PM_ATTR(attention_attr, node)->mask != PM_MASK_CAUSAL) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "attention: with first the mask must be PM_MASK_CAUSAL");
     }
-    return true;
+    return pm_ok(graph);
 }
 
 static void shape_attention(pm_graph *graph, pm_node *node)
 {
-    if (!check_attention(graph, node)) return;
+    if (!check_attention(graph, node) || !check_first(graph, node)) return;
     attention_geometry g = geometry_of(graph, node);
     pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[Q]));
     pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(g.samples, g.heads, g.queries)); /* log-sum-exp */
@@ -85,23 +118,32 @@ static void shape_attention_backward(pm_graph *graph, pm_node *node)
 
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
-/* One kernel: lanes own rows of one side, `length` a head. */
+/* One kernel: lanes own rows of one side, queries or keys. */
 typedef struct attention_kernel {
     const attention_geometry *geometry;
+    uint32_t heads;              /* of that side */
     uint32_t lanes, tile, tiles; /* tiles: of a head */
-    bool ragged;
+    bool over_keys, ragged;
 } attention_kernel;
 
 /* Rows of a lane. A CPU driver reads what all lanes want as often as there are lanes, so that many rows a
  * lane pay; of four to eight, the number that leaves the fewest idle. A GPU has registers for one. */
-static attention_kernel kernel_for(const pm_lowering *lowering, const attention_geometry *g, uint32_t length)
+static attention_kernel kernel_for(const pm_lowering *lowering, const attention_geometry *g, bool over_keys)
 {
-    attention_kernel kernel = {.geometry = g, .lanes = 64, .tile = 1, .ragged = g->head_width % 4 != 0};
+    attention_kernel kernel = {
+        .geometry = g,
+        .heads = over_keys ? g->kv_heads : g->heads,
+        .lanes = 64,
+        .tile = 1,
+        .over_keys = over_keys,
+        .ragged = g->head_width % 4 != 0,
+    };
+    uint32_t length = over_keys ? g->keys : g->queries;
     if (lowering->rules->is_cpu) {
         uint64_t least = UINT64_MAX;
         kernel.lanes = 8;
         for (uint32_t tile = 8; tile >= 4; tile--) {
-            uint64_t tiles = (uint64_t)g->heads * pm_ceil_div(length, tile);
+            uint64_t tiles = (uint64_t)kernel.heads * pm_ceil_div(length, tile);
             uint64_t work = (tiles + kernel.lanes - 1) / kernel.lanes * tile;
             if (work >= least) continue;
             least = work;
@@ -119,48 +161,68 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
     pm_dispatch *d = pm_dispatch_begin(lowering, kernel->ragged ? ragged : plain, kernel->lanes);
     pm_spec(d, kernel->tile);
     pm_spec(d, BLOCK);
-    pm_spec(d, g->causal);
+    pm_spec(d, g->mask);
+    pm_spec(d, g->group);
+    pm_spec(d, kernel->over_keys);
     pm_push_u32(d, g->queries);
     pm_push_u32(d, g->keys);
     pm_push_u32(d, g->heads);
     pm_push_u32(d, g->head_width);
     pm_push_u32(d, kernel->tiles);
     pm_push_f32(d, (float)(1.0 / sqrt((double)g->head_width)));
+    pm_push_u32(d, g->block);
     return d;
 }
 
-/* Bytes of one sample in q, k, v and their like: the split axis is the samples'. What has one number a query
+/* Bytes of one sample in q or k and their like: the split axis is the samples'. What has one number a query
  * is bound whole. */
-static uint32_t stride_of(const attention_geometry *g, uint32_t length)
+static uint32_t stride_of(const attention_geometry *g, uint32_t length, uint32_t width)
 {
-    uint64_t bytes = (uint64_t)length * g->width * 4;
+    uint64_t bytes = (uint64_t)length * width * 4;
     return g->samples > 1 && bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
 }
 
-static void bind_rows(pm_dispatch *d, const attention_kernel *kernel, pm_tensor tensor, uint32_t length)
+static uint32_t query_stride(const attention_geometry *g)
 {
-    const attention_geometry *g = kernel->geometry;
-    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, stride_of(g, length));
+    return stride_of(g, g->queries, g->width);
+}
+
+static uint32_t key_stride(const attention_geometry *g)
+{
+    return stride_of(g, g->keys, g->kv_width);
+}
+
+static void bind_queries(pm_dispatch *d, const attention_kernel *kernel, pm_tensor tensor)
+{
+    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, query_stride(kernel->geometry));
+}
+
+static void bind_keys(pm_dispatch *d, const attention_kernel *kernel, pm_tensor tensor)
+{
+    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, key_stride(kernel->geometry));
 }
 
 static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
 {
     const attention_geometry *g = kernel->geometry;
-    double pairs = (double)g->samples * g->queries * g->keys * (g->causal ? 0.5 : 1.0);
-    pm_groups(d, pm_ceil_div(g->heads * kernel->tiles, kernel->lanes), 1, g->samples, 2,
+    double pairs = (double)g->samples * g->queries * g->keys * (g->mask == PM_MASK_NONE ? 1.0 : 0.5);
+    pm_groups(d, pm_ceil_div(kernel->heads * kernel->tiles, kernel->lanes), 1, g->samples, 2,
               2.0 * products * pairs * g->width);
 }
 
 static void lower_attention(pm_lowering *lowering, const pm_node *node)
 {
     attention_geometry g = geometry_of(lowering->graph, node);
-    attention_kernel kernel = kernel_for(lowering, &g, g.queries);
+    attention_kernel kernel = kernel_for(lowering, &g, false);
     pm_dispatch *d = begin(lowering, &kernel, "attention", "attention_ragged");
-    bind_rows(d, &kernel, node->in[Q], g.queries);
-    bind_rows(d, &kernel, node->in[K], g.keys);
-    bind_rows(d, &kernel, node->in[V], g.keys);
-    pm_bind_update(d, node->out[0], stride_of(&g, g.queries));
+    bool has_first = pm_is(node->in[FIRST]);
+    pm_spec(d, has_first);
+    bind_queries(d, &kernel, node->in[Q]);
+    bind_keys(d, &kernel, node->in[K]);
+    bind_keys(d, &kernel, node->in[V]);
+    pm_bind_update(d, node->out[0], query_stride(&g));
     pm_bind_out(d, node->out[1], 0);
+    pm_bind_in(d, has_first ? node->in[FIRST] : pm_scratch(lowering, PM_DTYPE_U32, 1), 1, 0);
     end(d, &kernel, 2);
 }
 
@@ -169,28 +231,28 @@ static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
     attention_geometry g = geometry_of(lowering->graph, node);
     pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
 
-    attention_kernel kernel = kernel_for(lowering, &g, g.queries);
+    attention_kernel kernel = kernel_for(lowering, &g, false);
     pm_dispatch *d = begin(lowering, &kernel, "attention_dq", "attention_dq_ragged");
-    bind_rows(d, &kernel, node->in[Q], g.queries);
-    bind_rows(d, &kernel, node->in[K], g.keys);
-    bind_rows(d, &kernel, node->in[V], g.keys);
-    bind_rows(d, &kernel, node->in[OUT], g.queries);
-    bind_rows(d, &kernel, node->in[DOUT], g.queries);
+    bind_queries(d, &kernel, node->in[Q]);
+    bind_keys(d, &kernel, node->in[K]);
+    bind_keys(d, &kernel, node->in[V]);
+    bind_queries(d, &kernel, node->in[OUT]);
+    bind_queries(d, &kernel, node->in[DOUT]);
     pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
-    pm_bind_update(d, node->out[Q], stride_of(&g, g.queries));
+    pm_bind_update(d, node->out[Q], query_stride(&g));
     pm_bind_out(d, deltas, 0);
     end(d, &kernel, 3);
 
-    kernel = kernel_for(lowering, &g, g.keys);
+    kernel = kernel_for(lowering, &g, true);
     d = begin(lowering, &kernel, "attention_dkv", "attention_dkv_ragged");
-    bind_rows(d, &kernel, node->in[Q], g.queries);
-    bind_rows(d, &kernel, node->in[K], g.keys);
-    bind_rows(d, &kernel, node->in[V], g.keys);
-    bind_rows(d, &kernel, node->in[DOUT], g.queries);
+    bind_queries(d, &kernel, node->in[Q]);
+    bind_keys(d, &kernel, node->in[K]);
+    bind_keys(d, &kernel, node->in[V]);
+    bind_queries(d, &kernel, node->in[DOUT]);
     pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
     pm_bind_in(d, deltas, 1, 0);
-    pm_bind_update(d, node->out[K], stride_of(&g, g.keys));
-    pm_bind_update(d, node->out[V], stride_of(&g, g.keys));
+    pm_bind_update(d, node->out[K], key_stride(&g));
+    pm_bind_update(d, node->out[V], key_stride(&g));
     end(d, &kernel, 4);
 }
 
@@ -205,7 +267,7 @@ static head_at head_of(const attention_geometry *g, uint32_t sample, uint32_t he
 {
     return (head_at){
         .q = sample * g->queries * g->width + head * g->head_width,
-        .k = sample * g->keys * g->width + head * g->head_width,
+        .k = sample * g->keys * g->kv_width + head / g->group * g->head_width,
         .log_sums = (sample * g->heads + head) * g->queries,
     };
 }
@@ -217,22 +279,28 @@ static double inner(const attention_geometry *g, const double *a, const double *
     return sum;
 }
 
-static uint32_t keys_seen(const attention_geometry *g, uint32_t query)
+/* `origin` is the position of query 0 among the keys. */
+static uint32_t keys_seen(const attention_geometry *g, uint32_t origin, uint32_t query)
 {
-    return g->causal ? query + g->keys - g->queries + 1 : g->keys;
+    uint64_t seen = (uint64_t)origin + query + 1;
+    if (g->mask == PM_MASK_NONE) return g->keys;
+    if (g->mask == PM_MASK_BLOCK) seen = (seen + g->block - 1) / g->block * g->block;
+    return seen < g->keys ? (uint32_t)seen : g->keys;
 }
 
 static void reference_query(const pm_reference *ref, const attention_geometry *g, head_at at, uint32_t i)
 {
     const double *q = ref->in[Q].f + at.q + i * g->width, *k = ref->in[K].f + at.k, *v = ref->in[V].f + at.k;
     double *out = ref->out[0].f + at.q + i * g->width;
+    bool has_first = ref->in[FIRST].count != 0;
+    uint32_t seen = keys_seen(g, has_first ? ref->in[FIRST].u[0] : g->keys - g->queries, i);
     double top = -INFINITY, total = 0.0, scale = 1.0 / sqrt((double)g->head_width);
-    for (uint32_t j = 0; j < keys_seen(g, i); j++) top = fmax(top, inner(g, q, k + j * g->width) * scale);
-    for (uint32_t j = 0; j < keys_seen(g, i); j++) total += exp(inner(g, q, k + j * g->width) * scale - top);
+    for (uint32_t j = 0; j < seen; j++) top = fmax(top, inner(g, q, k + j * g->kv_width) * scale);
+    for (uint32_t j = 0; j < seen; j++) total += exp(inner(g, q, k + j * g->kv_width) * scale - top);
     for (uint32_t c = 0; c < g->head_width; c++) out[c] = 0.0;
-    for (uint32_t j = 0; j < keys_seen(g, i); j++) {
-        double probability = exp(inner(g, q, k + j * g->width) * scale - top) / total;
-        for (uint32_t c = 0; c < g->head_width; c++) out[c] += probability * v[j * g->width + c];
+    for (uint32_t j = 0; j < seen; j++) {
+        double probability = exp(inner(g, q, k + j * g->kv_width) * scale - top) / total;
+        for (uint32_t c = 0; c < g->head_width; c++) out[c] += probability * v[j * g->kv_width + c];
     }
     ref->out[1].f[at.log_sums + i] = top + log(total);
 }
@@ -252,9 +320,9 @@ static void reference_query_backward(const pm_reference *ref, const attention_ge
     uint32_t row = at.q + i * g->width;
     const double *q = ref->in[Q].f + row, *out = ref->in[OUT].f + row, *dout = ref->in[DOUT].f + row;
     double *dq = ref->out[Q].f + row, delta = inner(g, out, dout), scale = 1.0 / sqrt((double)g->head_width);
-    for (uint32_t j = 0; j < keys_seen(g, i); j++) {
-        const double *k = ref->in[K].f + at.k + j * g->width, *v = ref->in[V].f + at.k + j * g->width;
-        double *dk = ref->out[K].f + at.k + j * g->width, *dv = ref->out[V].f + at.k + j * g->width;
+    for (uint32_t j = 0; j < keys_seen(g, g->keys - g->queries, i); j++) {
+        const double *k = ref->in[K].f + at.k + j * g->kv_width, *v = ref->in[V].f + at.k + j * g->kv_width;
+        double *dk = ref->out[K].f + at.k + j * g->kv_width, *dv = ref->out[V].f + at.k + j * g->kv_width;
         double probability = exp(inner(g, q, k) * scale - ref->in[LOG_SUMS].f[at.log_sums + i]);
         double dscore = probability * (inner(g, dout, v) - delta) * scale;
         for (uint32_t c = 0; c < g->head_width; c++) {
@@ -291,34 +359,77 @@ static void backward_attention(pm_graph *graph, const pm_node *node, const pm_te
 {
     (void)wants; /* what q, k and v need is the same work */
     if (!pm_is(grad_out[0])) return;
+    if (pm_is(node->in[FIRST])) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "attention: with first the result cannot be differentiated");
+        return;
+    }
     pm_tensor in[] = {node->in[Q], node->in[K], node->in[V], node->out[0], node->out[1], grad_out[0]};
     pm_emit(graph, &pm_op_attention_backward, in, 6, node->attr, sizeof(attention_attr), grad_in);
 }
 
-/* p: batch, queries, keys, heads, width of a head, mask. */
+/* p: batch, queries, keys, heads, width of a head, mask, heads of keys (0: as many), block, first position +
+ * 1 (0: none). */
 static pm_tensor case_attention(pm_graph *graph, const uint32_t *p)
 {
+    uint32_t kv_heads = p[6] ? p[6] : p[3], position = p[8] - 1;
     pm_tensor q = pm_case_leaf(graph, "q", PM_SHAPE(p[0], p[1], p[3] * p[4]), 1.5f);
-    pm_tensor k = pm_case_leaf(graph, "k", PM_SHAPE(p[0], p[2], p[3] * p[4]), 1.5f);
-    pm_tensor v = pm_case_leaf(graph, "v", PM_SHAPE(p[0], p[2], p[3] * p[4]), 1.0f);
-    return pm_attention(graph, q, k, v, (pm_attention_args){.heads = p[3], .mask = (pm_mask)p[5]});
+    pm_tensor k = pm_case_leaf(graph, "k", PM_SHAPE(p[0], p[2], kv_heads * p[4]), 1.5f);
+    pm_tensor v = pm_case_leaf(graph, "v", PM_SHAPE(p[0], p[2], kv_heads * p[4]), 1.0f);
+    pm_attention_args args = {.heads = p[3], .kv_heads = p[6], .mask = (pm_mask)p[5], .block = p[7]};
+    if (p[8]) args.first = pm_constant(graph, "first", PM_DTYPE_U32, PM_SHAPE(1), &position);
+    return pm_attention(graph, q, k, v, args);
 }
 
+#define CAUSAL PM_MASK_CAUSAL
+#define BY_BLOCK PM_MASK_BLOCK
+#define CASE(text, ...)                                             \
+    {                                                               \
+        .name = text, .build = case_attention, .p = { __VA_ARGS__ } \
+    }
+
 static const pm_case cases_attention[] = {
-    {.name = "one block", .build = case_attention, .p = {2, 7, 7, 2, 8}},
-    {.name = "causal, odd head", .build = case_attention, .p = {1, 9, 9, 2, 5, PM_MASK_CAUSAL}},
-    {.name = "other keys, several blocks", .build = case_attention, .p = {1, 5, 70, 1, 4}},
-    {.name = "causal, several blocks", .build = case_attention, .p = {1, 67, 67, 1, 4, PM_MASK_CAUSAL}},
-    {.name = "causal, more keys than queries",
+    CASE("one block", 2, 7, 7, 2, 8),
+    CASE("causal, odd head", 1, 9, 9, 2, 5, CAUSAL),
+    CASE("other keys, several blocks", 1, 5, 70, 1, 4),
+    CASE("causal, several blocks", 1, 67, 67, 1, 4, CAUSAL),
+    CASE("causal, more keys than queries", 2, 3, 37, 1, 4, CAUSAL),
+    CASE("one query, one key", 3, 1, 1, 2, 3),
+    CASE("several workgroups", 3, 40, 6, 3, 4),
+    CASE("wide head", 1, 2, 3, 1, 128),
+    CASE("blocks of 4", 2, 11, 14, 2, 4, BY_BLOCK, 0, 4),
+    CASE("blocks of 5, more keys, odd head", 1, 7, 41, 1, 3, BY_BLOCK, 0, 5),
+    CASE("blocks of 40, several of ours", 1, 70, 70, 1, 4, BY_BLOCK, 0, 40),
+    CASE("a block larger than all", 1, 6, 9, 1, 4, BY_BLOCK, 0, 100),
+    CASE("grouped heads", 2, 7, 9, 4, 4, PM_MASK_NONE, 2),
+    CASE("grouped heads, causal, odd head", 1, 37, 37, 6, 3, CAUSAL, 2),
+    CASE("one head of keys, blocks", 2, 6, 10, 3, 4, BY_BLOCK, 1, 3),
+    {.name = "first", .build = case_attention, .p = {2, 3, 50, 2, 4, CAUSAL, 0, 0, 36}, .no_gradient = true},
+    {.name = "first is 0, grouped heads, odd head",
      .build = case_attention,
-     .p = {2, 3, 37, 1, 4, PM_MASK_CAUSAL}},
-    {.name = "one query, one key", .build = case_attention, .p = {3, 1, 1, 2, 3}},
-    {.name = "several workgroups", .build = case_attention, .p = {3, 40, 6, 3, 4}},
-    {.name = "wide head", .build = case_attention, .p = {1, 2, 3, 1, 128}},
+     .p = {2, 1, 9, 4, 3, CAUSAL, 2, 0, 1},
+     .no_gradient = true},
+    {.name = "first, past the end",
+     .build = case_attention,
+     .p = {1, 5, 40, 1, 4, CAUSAL, 0, 0, 39},
+     .no_gradient = true},
     {.name = "7x7 of a U-Net", .build = case_attention, .p = {32, 49, 49, 1, 64}, .bench = true},
-    {.name = "causal, 16x256",
+    {.name = "causal, 16x256", .build = case_attention, .p = {16, 256, 256, 4, 64, CAUSAL}, .bench = true},
+    {.name = "causal, 16x256, heads of 32",
      .build = case_attention,
-     .p = {16, 256, 256, 4, 64, PM_MASK_CAUSAL},
+     .p = {16, 256, 256, 4, 32, CAUSAL},
+     .bench = true},
+    {.name = "grouped heads, 16x256",
+     .build = case_attention,
+     .p = {16, 256, 256, 4, 64, CAUSAL, 1},
+     .bench = true},
+    {.name = "blocks of 16, 16x256",
+     .build = case_attention,
+     .p = {16, 256, 256, 4, 64, BY_BLOCK, 0, 16},
+     .bench = true},
+    {.name = "one token, cache of 256",
+     .build = case_attention,
+     .p = {16, 1, 256, 4, 64, CAUSAL, 0, 0, 256},
+     .no_gradient = true,
      .bench = true},
 };
 
@@ -333,6 +444,7 @@ const pm_op pm_op_attention = {
 
 pm_tensor pm_attention(pm_graph *graph, pm_tensor q, pm_tensor k, pm_tensor v, pm_attention_args args)
 {
-    attention_attr attr = {args.heads, args.mask};
-    return pm_emit(graph, &pm_op_attention, (pm_tensor[]){q, k, v}, 3, &attr, sizeof attr, NULL);
+    attention_attr attr = {args.heads, args.kv_heads ? args.kv_heads : args.heads, args.mask, args.block};
+    pm_tensor in[] = {q, k, v, args.first};
+    return pm_emit(graph, &pm_op_attention, in, 4, &attr, sizeof attr, NULL);
 }

@@ -7,24 +7,31 @@ PM_ROWS(1, k)
 PM_ROWS(2, v)
 PM_ROWS_INOUT(3, y)
 PM_OUTPUT(4, log_sums); // [sample, head, query]
+PM_INPUT_UINT(5, first_position)
+
+layout(constant_id = 6) const bool HAS_FIRST = false; // the position of query 0 is known only now
 
 const float HIDDEN = -1e30; // the score of a key that a query does not see; far below any other
 
 void main()
 {
     if (!attention_begin()) return;
+    if (HAS_FIRST) origin = min(first_position(0), p.keys);
+    uint seen[TILE];
     float score[TILE][BLOCK], top[TILE], total[TILE], before[TILE], after[TILE];
     [[unroll]] for (uint t = 0; t < TILE; t++) {
+        seen[t] = keys_seen(first_row + t);
         top[t] = HIDDEN;
         total[t] = 0.0;
     }
     uint end = keys_end();
+    keys_there = end; // a cache may hold anything beyond, infinities too
     for (uint first = 0; first < end; first += BLOCK) {
-        ATTENTION_PRODUCTS(score, q, p.queries, k, first, p.keys)
+        ATTENTION_PRODUCTS(score, q, query_start, k, key_start, first)
         [[unroll]] for (uint t = 0; t < TILE; t++) {
             float highest = top[t], sum = 0.0;
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                score[t][j] = sees(first_row + t, first + j) ? score[t][j] * p.scale : HIDDEN;
+                score[t][j] = first + j < seen[t] ? score[t][j] * p.scale : HIDDEN;
                 highest = max(highest, score[t][j]);
             }
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
@@ -36,9 +43,9 @@ void main()
             top[t] = highest;
             after[t] = first + BLOCK < end ? 1.0 : pm_rcp(total[t]);
         }
-        ATTENTION_ADD(y, p.queries, first == 0, before, score, v, first, p.keys, after)
+        ATTENTION_ADD(y, query_start, p.queries, first == 0, before, score, v, key_start, first, after)
     }
     [[unroll]] for (uint t = 0; t < TILE; t++) {
-        if (first_row + t < p.queries) log_sums[row_at(first_row + t, p.queries)] = top[t] + pm_log(total[t]);
+        if (first_row + t < p.queries) log_sums[query_at(first_row + t)] = top[t] + pm_log(total[t]);
     }
 }

@@ -1,5 +1,5 @@
 // dV = P^T dO and dK = dS^T Q scale; see attention_dq.comp. A lane has a few keys and goes through the
-// queries that see any of them.
+// queries that see any of them, those of one head after another where heads share the keys.
 #include "attention_tile.glsl"
 
 PM_ROWS(0, q)
@@ -16,26 +16,28 @@ void main()
     if (!attention_begin()) return;
     float product[TILE][BLOCK], weight[TILE][BLOCK], one[TILE];
     [[unroll]] for (uint t = 0; t < TILE; t++) one[t] = 1.0;
-    // The first query that sees key first_row is first_row + queries - keys; blocks begin at multiples of
-    // BLOCK.
-    uint unseen = CAUSAL && first_row + p.queries > p.keys ? first_row + p.queries - p.keys : 0;
-    uint begin = unseen / BLOCK * BLOCK;
-    for (uint first = begin; first < p.queries; first += BLOCK) {
-        ATTENTION_PRODUCTS(weight, k, p.keys, q, first, p.queries)
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-            float log_sum = log_sums(row_at(first + j, p.queries));
-            [[unroll]] for (uint t = 0; t < TILE; t++) {
-                weight[t][j] = probability(first + j, first_row + t, weight[t][j], log_sum);
+    uint begin = first_query(first_row) / BLOCK * BLOCK; // a multiple of BLOCK whatever TILE is
+    uint first_head = head;
+    for (; head < first_head + GROUP; head++) {
+        for (uint first = begin; first < p.queries; first += BLOCK) {
+            bool is_first = first == begin && head == first_head;
+            ATTENTION_PRODUCTS(weight, k, key_start, q, query_start, first)
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
+                float log_sum = log_sums(query_at(first + j));
+                uint seen = keys_seen(first + j);
+                [[unroll]] for (uint t = 0; t < TILE; t++) {
+                    weight[t][j] = probability(first_row + t < seen, weight[t][j], log_sum);
+                }
             }
-        }
-        ATTENTION_ADD(dv, p.keys, first == begin, one, weight, dy, first, p.queries, one)
-        ATTENTION_PRODUCTS(product, v, p.keys, dy, first, p.queries)
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-            float delta = deltas(row_at(first + j, p.queries));
-            [[unroll]] for (uint t = 0; t < TILE; t++) {
-                weight[t][j] = weight[t][j] * (product[t][j] - delta) * p.scale;
+            ATTENTION_ADD(dv, key_start, p.keys, is_first, one, weight, dy, query_start, first, one)
+            ATTENTION_PRODUCTS(product, v, key_start, dy, query_start, first)
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
+                float delta = deltas(query_at(first + j));
+                [[unroll]] for (uint t = 0; t < TILE; t++) {
+                    weight[t][j] = weight[t][j] * (product[t][j] - delta) * p.scale;
+                }
             }
+            ATTENTION_ADD(dk, key_start, p.keys, is_first, one, weight, q, query_start, first, one)
         }
-        ATTENTION_ADD(dk, p.keys, first == begin, one, weight, q, first, p.queries, one)
     }
 }

@@ -15,28 +15,30 @@ PM_OUTPUT(7, deltas); // [sample, head, query]
 void main()
 {
     if (!attention_begin()) return;
+    uint seen[TILE];
     float product[TILE][BLOCK], weight[TILE][BLOCK], log_sum[TILE], delta[TILE], one[TILE];
     [[unroll]] for (uint t = 0; t < TILE; t++) {
         vec4 sum = vec4(0.0);
         for (uint quad = 0; 4 * quad < p.head_width; quad++) {
-            uint start = row_start(first_row + t, p.queries);
+            uint start = query_start(first_row + t);
             sum = PM_MAD(y(start, quad, p.head_width), dy(start, quad, p.head_width), sum);
         }
         delta[t] = row_total(sum);
-        log_sum[t] = log_sums(row_at(first_row + t, p.queries));
+        log_sum[t] = log_sums(query_at(first_row + t));
         one[t] = 1.0;
-        if (first_row + t < p.queries) deltas[row_at(first_row + t, p.queries)] = delta[t];
+        seen[t] = keys_seen(first_row + t);
+        if (first_row + t < p.queries) deltas[query_at(first_row + t)] = delta[t];
     }
     uint end = keys_end();
     for (uint first = 0; first < end; first += BLOCK) {
-        ATTENTION_PRODUCTS(weight, q, p.queries, k, first, p.keys)
-        ATTENTION_PRODUCTS(product, dy, p.queries, v, first, p.keys)
+        ATTENTION_PRODUCTS(weight, q, query_start, k, key_start, first)
+        ATTENTION_PRODUCTS(product, dy, query_start, v, key_start, first)
         [[unroll]] for (uint t = 0; t < TILE; t++) {
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                float chance = probability(first_row + t, first + j, weight[t][j], log_sum[t]);
+                float chance = probability(first + j < seen[t], weight[t][j], log_sum[t]);
                 weight[t][j] = chance * (product[t][j] - delta[t]) * p.scale;
             }
         }
-        ATTENTION_ADD(dq, p.queries, first == 0, one, weight, k, first, p.keys, one)
+        ATTENTION_ADD(dq, query_start, p.queries, first == 0, one, weight, k, key_start, first, one)
     }
 }

@@ -14,105 +14,132 @@
 
 layout(constant_id = 1) const uint TILE = 1;
 layout(constant_id = 2) const uint BLOCK = 32;
-layout(constant_id = 3) const bool CAUSAL = false;
+layout(constant_id = 3) const uint MASK = 0;          // pm_mask
+layout(constant_id = 4) const uint GROUP = 1;         // heads of queries that share one of keys
+layout(constant_id = 5) const bool OVER_KEYS = false; // a lane has keys, not queries
+
+const uint MASK_NONE = 0, MASK_CAUSAL = 1;
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint queries;
     uint keys;
-    uint heads;
+    uint heads; // of queries
     uint head_width;
     uint tiles;  // of a head
     float scale; // 1 / sqrt(head_width)
+    uint block;  // positions of a block, for PM_MASK_BLOCK
 } p;
 
-// Where this lane works; sample and head are those of all its rows.
+// Where this lane works; sample and head are those of all its rows. `head` is of queries; where a lane has
+// keys, the first of those that share them.
 uint sample_index, head, first_row;
+uint origin;     // the position of query 0 among the keys
+uint keys_there; // keys beyond are not read
 
 // False for a lane that has nothing to do.
 bool attention_begin()
 {
     uint index = gl_WorkGroupID.x * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     sample_index = gl_WorkGroupID.z;
-    head = index / p.tiles;
+    head = index / p.tiles * (OVER_KEYS ? GROUP : 1);
     first_row = index % p.tiles * TILE;
+    origin = p.keys - p.queries;
+    keys_there = p.keys;
     return head < p.heads;
 }
 
-// Where a row of this head begins in a tensor with `length` rows a sample. Rows past the end are the last
+// Where a row of this head begins in q and its like, and in k and its like. Rows past the end are the last
 // one: what is computed for them is not used.
-uint row_start(uint row, uint length)
+uint query_start(uint query)
 {
-    return (sample_index * length + min(row, length - 1)) * p.heads * p.head_width + head * p.head_width;
+    uint row = sample_index * p.queries + min(query, p.queries - 1);
+    return (row * p.heads + head) * p.head_width;
 }
 
-// The same in a tensor with one number a row, [sample, head, row], which is bound whole.
-uint row_at(uint row, uint length)
+uint key_start(uint key)
 {
-    return ((p.base + sample_index) * p.heads + head) * length + min(row, length - 1);
+    uint row = sample_index * p.keys + min(key, keys_there - 1);
+    return (row * (p.heads / GROUP) + head / GROUP) * p.head_width;
 }
 
-bool sees(uint query, uint key)
+// The same in a tensor with one number a query, [sample, head, query], which is bound whole.
+uint query_at(uint query)
 {
-    return key < p.keys && query < p.queries && (!CAUSAL || key + p.queries <= query + p.keys);
+    return ((p.base + sample_index) * p.heads + head) * p.queries + min(query, p.queries - 1);
 }
 
-// product[t][j] = inner product of row first_row + t of `mine` with row first + j of `theirs`.
-#define ATTENTION_PRODUCTS(product, mine, my_length, theirs, first, their_length)      \
-    [[unroll]] for (uint t = 0; t < TILE; t++) {                                       \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) product[t][j] = 0.0;               \
-    }                                                                                  \
-    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                             \
-        vec4 a[TILE];                                                                  \
-        [[unroll]] for (uint t = 0; t < TILE; t++) {                                   \
-            a[t] = mine(row_start(first_row + t, my_length), quad, p.head_width);      \
-        }                                                                              \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                  \
-            vec4 b = theirs(row_start((first) + j, their_length), quad, p.head_width); \
-            [[unroll]] for (uint t = 0; t < TILE; t++) {                               \
-                float sum = PM_MAD(a[t].x, b.x, product[t][j]);                        \
-                sum = PM_MAD(a[t].y, b.y, sum);                                        \
-                sum = PM_MAD(a[t].z, b.z, sum);                                        \
-                product[t][j] = PM_MAD(a[t].w, b.w, sum);                              \
-            }                                                                          \
-        }                                                                              \
-    }
-
-// Row first_row + t of `result`: itself times before[t] (zero at first), plus the sum over j of weight[t][j]
-// times row first + j of `theirs`, times after[t].
-#define ATTENTION_ADD(result, my_length, is_first, before, weight, theirs, first, their_length, after) \
-    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                             \
-        vec4 sum[TILE];                                                                                \
-        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                   \
-            sum[t] = vec4(0.0);                                                                        \
-            if (!(is_first)) {                                                                         \
-                uint mine = row_start(first_row + t, my_length);                                       \
-                sum[t] = result##_load(mine, quad, p.head_width) * before[t];                          \
-            }                                                                                          \
-        }                                                                                              \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                  \
-            vec4 b = theirs(row_start((first) + j, their_length), quad, p.head_width);                 \
-            [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = PM_MAD(vec4(weight[t][j]), b, sum[t]); \
-        }                                                                                              \
-        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                   \
-            if (first_row + t < my_length) {                                                           \
-                uint mine = row_start(first_row + t, my_length);                                       \
-                PM_ROWS_STORE(result, mine, quad, p.head_width, sum[t] * after[t]);                    \
-            }                                                                                          \
-        }                                                                                              \
-    }
+// How many keys a query sees; they are the first ones.
+uint keys_seen(uint query)
+{
+    if (query >= p.queries) return 0;
+    if (MASK == MASK_NONE) return p.keys;
+    uint seen = origin + query + 1;
+    if (MASK != MASK_CAUSAL) seen = (seen + p.block - 1) / p.block * p.block;
+    return min(seen, p.keys);
+}
 
 // The keys that any of this lane's queries sees.
 uint keys_end()
 {
-    uint last = min(first_row + TILE, p.queries) - 1;
-    return CAUSAL ? last + p.keys - p.queries + 1 : p.keys;
+    return keys_seen(min(first_row + TILE, p.queries) - 1);
 }
 
-// The probability of a pair in the backward pass, from its inner product and the log-sum-exp of its query.
-float probability(uint query, uint key, float product, float log_sum)
+// The first query that sees a key.
+uint first_query(uint key)
 {
-    return sees(query, key) ? pm_flush(pm_exp(product * p.scale - log_sum)) : 0.0;
+    if (MASK == MASK_NONE) return 0;
+    uint position = MASK == MASK_CAUSAL ? key : key / p.block * p.block;
+    return max(position, origin) - origin;
+}
+
+// product[t][j] = inner product of row first_row + t of `mine` with row first + j of `theirs`; my_start and
+// their_start are query_start or key_start.
+#define ATTENTION_PRODUCTS(product, mine, my_start, theirs, their_start, first)                              \
+    [[unroll]] for (uint t = 0; t < TILE; t++) {                                                             \
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) product[t][j] = 0.0;                                     \
+    }                                                                                                        \
+    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                   \
+        vec4 a[TILE];                                                                                        \
+        [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = mine(my_start(first_row + t), quad, p.head_width); \
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                        \
+            vec4 b = theirs(their_start((first) + j), quad, p.head_width);                                   \
+            [[unroll]] for (uint t = 0; t < TILE; t++) {                                                     \
+                float sum = PM_MAD(a[t].x, b.x, product[t][j]);                                              \
+                sum = PM_MAD(a[t].y, b.y, sum);                                                              \
+                sum = PM_MAD(a[t].z, b.z, sum);                                                              \
+                product[t][j] = PM_MAD(a[t].w, b.w, sum);                                                    \
+            }                                                                                                \
+        }                                                                                                    \
+    }
+
+// Row first_row + t of `result`: itself times before[t] (zero at first), plus the sum over j of weight[t][j]
+// times row first + j of `theirs`, times after[t].
+#define ATTENTION_ADD(result, my_start, my_length, is_first, before, weight, theirs, their_start, first, after) \
+    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                      \
+        vec4 sum[TILE];                                                                                         \
+        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                            \
+            sum[t] = vec4(0.0);                                                                                 \
+            if (!(is_first)) {                                                                                  \
+                sum[t] = result##_load(my_start(first_row + t), quad, p.head_width) * before[t];                \
+            }                                                                                                   \
+        }                                                                                                       \
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                           \
+            vec4 b = theirs(their_start((first) + j), quad, p.head_width);                                      \
+            [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = PM_MAD(vec4(weight[t][j]), b, sum[t]);          \
+        }                                                                                                       \
+        [[unroll]] for (uint t = 0; t < TILE; t++) {                                                            \
+            if (first_row + t < my_length) {                                                                    \
+                uint to = my_start(first_row + t);                                                              \
+                PM_ROWS_STORE(result, to, quad, p.head_width, sum[t] * after[t]);                               \
+            }                                                                                                   \
+        }                                                                                                       \
+    }
+
+// The probability of a pair in the backward pass, from its inner product and the log-sum-exp of its query.
+float probability(bool sees, float product, float log_sum)
+{
+    return sees ? pm_flush(pm_exp(product * p.scale - log_sum)) : 0.0;
 }
 
 #endif
