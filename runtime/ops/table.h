@@ -50,7 +50,8 @@
     X(softmax_backward)       \
     X(attention)              \
     X(attention_backward)     \
-    X(rope)
+    X(rope)                   \
+    X(cache_write)
 
 #define PM_DECLARE_OPERATOR(name) extern const pm_op pm_op_##name;
 PM_OPERATORS(PM_DECLARE_OPERATOR)
