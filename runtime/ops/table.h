@@ -25,6 +25,8 @@
     X(drop_labels)            \
     X(categorical)            \
     X(draw_tokens)            \
+    X(reveal)                 \
+    X(mark_seen)              \
     X(dropout)                \
     X(batch_images)           \
     X(mse)                    \
