@@ -473,15 +473,19 @@ typedef struct pm_reveal_args {
     float position_temperature;
 } pm_reveal_args;
 
-/* Writes tokens u32 [B,L] into canvas u32 [B,L], a pm_state, in place, where it holds mask_token, at the
- * positions that the mode chooses among window [begin,end) of row min(step,S-1) of window u32 [S,2];
- * confidence f32 [B,L]; of equals the lowest position comes first. Returns the canvas as it is from then
- * on. */
+/* Writes tokens u32 [B,L] into canvas u32 [B,L], a pm_state with L up to 32768, in place, where it holds
+ * mask_token, at the positions that the mode chooses among window [begin,end) of row min(step,S-1) of window
+ * u32 [S,2] (PM_NONE: all positions), by row min(step,S-1) of amount; confidence f32 [B,L] (PM_REVEAL_RATE
+ * needs none); of equals the lowest position comes first, and all are revealed where fewer are masked than
+ * asked for. Chance: position i of row b draws for sample counter[1] + b, element i (with PM_REVEAL_RATE as
+ * pm_happens_at of base/philox.h says, so that a host can know beforehand). Returns the canvas as it is from
+ * then on. Fails unless position_temperature is 0 or in [1e-6, 1e6]. Not differentiable. */
 pm_tensor pm_reveal(pm_graph *graph, pm_tensor canvas, pm_tensor tokens, pm_tensor confidence,
                     pm_tensor amount, pm_tensor window, pm_tensor counter, uint32_t stream,
                     pm_reveal_args args);
 
-/* seen u32 [B,V], a pm_state: marks tokens u32 [B], in place. Returns it as it is from then on. */
+/* seen u32 [B,V], a pm_state: marks tokens u32 [B] with 1, in place; a token >= V marks nothing. Returns it
+ * as it is from then on. */
 pm_tensor pm_mark_seen(pm_graph *graph, pm_tensor seen, pm_tensor tokens);
 
 /* - optimiser (ops/optimizer.c) */

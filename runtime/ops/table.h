@@ -27,6 +27,8 @@
     X(drop_labels)            \
     X(categorical)            \
     X(draw_tokens)            \
+    X(reveal)                 \
+    X(mark_seen)              \
     X(dropout)                \
     X(batch_images)           \
     X(batch_tokens)           \
@@ -56,7 +58,8 @@
     X(softmax_backward)       \
     X(attention)              \
     X(attention_backward)     \
-    X(rope)
+    X(rope)                   \
+    X(cache_write)
 
 #define PM_DECLARE_OPERATOR(name) extern const pm_op pm_op_##name;
 PM_OPERATORS(PM_DECLARE_OPERATOR)
