@@ -5,6 +5,7 @@
 #include "text/compressors.h"
 
 #include <math.h>
+#include <signal.h>
 #include <zlib.h>
 
 static char path_before[4096];
@@ -89,10 +90,10 @@ static void test_known_data(void **state)
         assert_true(fabs(out[i].bits_per_character - 8.0 * (double)out[i].bytes / (double)size) < 1e-12);
     }
     assert_true(out[1].bytes < out[0].bytes && out[2].bytes < out[0].bytes);
-    /* What the environment says of levels does not count. */
-    assert_int_equal(setenv("GZIP", "-1", 1) | setenv("BZIP2", "-1", 1) | setenv("XZ_OPT", "-0", 1), 0);
+    /* What the environment says does not count. */
+    assert_int_equal(setenv("GZIP", "--rsyncable", 1) | setenv("XZ_OPT", "--format=lzma", 1), 0);
     compress_ok(data, 100000, out);
-    assert_int_equal(unsetenv("GZIP") | unsetenv("BZIP2") | unsetenv("XZ_OPT"), 0);
+    assert_int_equal(unsetenv("GZIP") | unsetenv("XZ_OPT"), 0);
     compress_ok(data, 100000, again);
     for (int i = 0; i < PM_COMPRESSORS; i++) assert_int_equal(out[i].bytes, again[i].bytes);
     free(data);
@@ -178,6 +179,7 @@ static void test_failing(void **state)
     pm_compressed out[PM_COMPRESSORS];
     pm_error error = {0};
     use_commands("failing");
+    (void)signal(SIGPIPE, SIG_DFL); /* whatever the caller of this program made of it */
     put_command("failing", "gzip", "cat");
     put_command("failing", "bzip2", "echo oh no >&2; exit 3");
     uint8_t *data = make_words(2000000);
