@@ -67,6 +67,11 @@ bool pm_norm_check(pm_graph *graph, const pm_node *node)
             node->op->name, pm_shape_text(x, text), attr->groups);
         return false;
     }
+    if (attr->rms && attr->groups) {
+        pm_graph_fail(graph, PM_BAD_USAGE, "%s: rms is for layer_norm; group_norm subtracts the mean",
+                      node->op->name);
+        return false;
+    }
     if (!(attr->eps >= 1e-30f) || !(attr->eps <= 1e30f)) {
         pm_graph_fail(graph, PM_BAD_USAGE, "%s: eps is %g; it must be positive", node->op->name,
                       (double)attr->eps);
@@ -168,6 +173,7 @@ pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_
     pm_spec(d, g->per_token);
     for (uint32_t i = PM_NORM_GAMMA; i <= PM_NORM_SHIFT; i++) pm_spec(d, pm_is(node->in[i]));
     pm_spec(d, PM_ATTR(pm_norm_attr, node)->silu);
+    pm_spec(d, PM_ATTR(pm_norm_attr, node)->rms);
     pm_push_u32(d, g->positions);
     pm_push_u32(d, g->channels);
     pm_push_u32(d, g->group_channels);
@@ -196,6 +202,7 @@ static void lower_row_moments(pm_lowering *lowering, const pm_node *node, const 
     pm_norm_grid grid = pm_norm_grid_of(lowering, &flat, 0);
     pm_dispatch *d =
         pm_dispatch_begin(lowering, PM_NORM_SHADER(g, "norm_row_moments"), lowering->rules->lanes);
+    pm_spec(d, PM_ATTR(pm_norm_attr, node)->rms);
     pm_push_u32(d, g->rows);
     pm_push_u32(d, g->channels);
     pm_push_f32(d, (float)(1.0 / g->channels));
@@ -285,7 +292,7 @@ static void reference_norm(const pm_reference *ref)
     double *y = ref->out[0].f, *mean = ref->out[1].f, *rstd = ref->out[2].f;
     double per_statistic = (double)g.rows * g.channels / g.statistics;
     for (uint32_t s = 0; s < g.statistics; s++) mean[s] = rstd[s] = 0.0;
-    for (uint32_t i = 0; i < g.rows * g.channels; i++) {
+    for (uint32_t i = 0; !attr->rms && i < g.rows * g.channels; i++) {
         mean[pm_norm_statistic_at(&g, i / g.channels, i % g.channels)] += x[i] / per_statistic;
     }
     for (uint32_t i = 0; i < g.rows * g.channels; i++) {
@@ -303,7 +310,7 @@ static void reference_norm(const pm_reference *ref)
 
 /* ---- Cases --------------------------------------------------------------------------------------------- */
 
-enum { GAMMA = 1, BETA = 2, SCALE = 4, SHIFT = 8, TOKEN = 16, SILU = 32 };
+enum { GAMMA = 1, BETA = 2, SCALE = 4, SHIFT = 8, TOKEN = 16, SILU = 32, RMS = 64 };
 
 /* p: batch, height, width (0: x is [B,H,C]; height 0 too: [B,C]), channels, groups (0: layer normalisation),
  * flags. */
@@ -314,7 +321,7 @@ static pm_tensor case_norm(pm_graph *graph, const uint32_t *p)
                             : PM_SHAPE(p[0], p[3]);
     pm_shape modulation = p[5] & TOKEN ? shape : PM_SHAPE(p[0], p[3]);
     pm_tensor x = pm_affine(graph, pm_case_leaf(graph, "x", shape, 1.5f), 1.0f, 0.5f);
-    pm_norm_args args = {.silu = (p[5] & SILU) != 0};
+    pm_norm_args args = {.silu = (p[5] & SILU) != 0, .rms = (p[5] & RMS) != 0};
     if (p[5] & GAMMA) args.gamma = pm_case_leaf(graph, "gamma", PM_SHAPE(p[3]), 1.5f);
     if (p[5] & BETA) args.beta = pm_case_leaf(graph, "beta", PM_SHAPE(p[3]), 1.0f);
     if (p[5] & SCALE) args.scale = pm_case_leaf(graph, "scale", modulation, 0.7f);
@@ -344,6 +351,14 @@ static const pm_case cases_norm[] = {
     {.name = "layer, all, per sample",
      .build = case_norm,
      .p = {3, 2, 2, 8, 0, GAMMA | BETA | SCALE | SHIFT | SILU}},
+    {.name = "rms, gamma", .build = case_norm, .p = {3, 5, 0, 32, 0, RMS | GAMMA}},
+    {.name = "rms, per sample, odd channels",
+     .build = case_norm,
+     .p = {2, 7, 0, 13, 0, RMS | BETA | SCALE | SHIFT | SILU}},
+    {.name = "rms, per token",
+     .build = case_norm,
+     .p = {2, 5, 0, 12, 0, RMS | GAMMA | SCALE | SHIFT | TOKEN}},
+    {.name = "rms, several workgroups, nothing", .build = case_norm, .p = {75, 0, 0, 9, 0, RMS}},
     {.name = "group, 28x28, 32 channels, SiLU",
      .build = case_norm,
      .p = {32, 28, 28, 32, 8, GAMMA | BETA | SILU},
@@ -351,6 +366,10 @@ static const pm_case cases_norm[] = {
     {.name = "layer, 16x256, 256 channels",
      .build = case_norm,
      .p = {16, 256, 0, 256, 0, GAMMA | BETA},
+     .bench = true},
+    {.name = "rms, 16x256, 256 channels",
+     .build = case_norm,
+     .p = {16, 256, 0, 256, 0, RMS | GAMMA},
      .bench = true},
 };
 
@@ -365,7 +384,8 @@ const pm_op pm_op_norm = {
 
 static pm_tensor norm(pm_graph *graph, pm_tensor x, uint32_t groups, pm_norm_args args)
 {
-    pm_norm_attr attr = {.groups = groups, .eps = args.eps == 0.0f ? 1e-5f : args.eps, .silu = args.silu};
+    pm_norm_attr attr = {
+        .groups = groups, .eps = args.eps == 0.0f ? 1e-5f : args.eps, .silu = args.silu, .rms = args.rms};
     pm_tensor in[] = {x, args.gamma, args.beta, args.scale, args.shift};
     return pm_emit(graph, &pm_op_norm, in, 5, &attr, sizeof attr, NULL);
 }

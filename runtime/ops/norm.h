@@ -3,7 +3,8 @@
  * x is seen as [sample, position, channel]. With xhat = (x - mean) rstd,
  *     u = (xhat gamma + beta) (1 + scale) + shift,   y = silu(u) or u.
  * mean and rstd belong to a sample and group of channels (group normalisation) or to a row, which is all
- * channels of a position (layer normalisation); scale and shift belong to a sample or to a row. */
+ * channels of a position (layer normalisation); scale and shift belong to a sample or to a row. RMSNorm
+ * (1910.07467) is layer normalisation with 0 in the mean's place, in the variance too. */
 #ifndef PM_OPS_NORM_H
 #define PM_OPS_NORM_H
 
@@ -13,6 +14,7 @@ typedef struct pm_norm_attr {
     uint32_t groups; /* 0: layer normalisation */
     float eps;
     bool silu;
+    bool rms; /* of layer normalisation */
 } pm_norm_attr;
 
 /* Inputs of the operators: norm has the first five, norm_sums and norm_backward all up to DY, norm_backward

@@ -242,12 +242,13 @@ static void reference_norm_backward(const pm_reference *ref)
 {
     pm_norm_geometry g = pm_norm_geometry_of(ref->graph, ref->node);
     double per_statistic = (double)g.rows * g.channels / g.statistics;
+    bool rms = PM_ATTR(pm_norm_attr, ref->node)->rms; /* the mean, a constant 0, has no gradient */
     for (uint32_t s = 0; s < g.statistics; s++) {
         double dhat = 0.0, dhat_hat = 0.0;
         for (uint32_t i = 0; i < g.rows * g.channels; i++) {
             if (pm_norm_statistic_at(&g, i / g.channels, i % g.channels) != s) continue;
             element e = element_at(ref, &g, i);
-            dhat += e.du * e.factors.gain * e.factors.gamma / per_statistic;
+            if (!rms) dhat += e.du * e.factors.gain * e.factors.gamma / per_statistic;
             dhat_hat += e.du * e.factors.gain * e.factors.gamma * e.hat / per_statistic;
         }
         for (uint32_t i = 0; i < g.rows * g.channels; i++) {

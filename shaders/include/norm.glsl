@@ -18,6 +18,7 @@ layout(constant_id = 6) const bool HAS_BETA = false;
 layout(constant_id = 7) const bool HAS_SCALE = false;
 layout(constant_id = 8) const bool HAS_SHIFT = false;
 layout(constant_id = 9) const bool SILU = false;
+layout(constant_id = 10) const bool RMS = false; // mean is a constant 0
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON

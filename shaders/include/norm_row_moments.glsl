@@ -1,7 +1,9 @@
 // Layer normalisation: mean and 1 / sqrt(variance + eps) of each row, a lane a row, in two sweeps: the second
-// sums squares around the mean that the first one found.
+// sums squares around the mean that the first one found, or around 0 (RMS).
 #include "exact.glsl"
 #include "rows.glsl"
+
+layout(constant_id = 1) const bool RMS = false;
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -21,7 +23,9 @@ void main()
     uint first_row = p.base * gl_WorkGroupSize.x;
     if (row >= p.rows - first_row) return;
     vec4 sum = vec4(0.0), squares = vec4(0.0);
-    for (uint quad = 0; 4 * quad < p.channels; quad++) sum = sum + x(row * p.channels, quad, p.channels);
+    for (uint quad = 0; !RMS && 4 * quad < p.channels; quad++) {
+        sum = sum + x(row * p.channels, quad, p.channels);
+    }
     float center = row_total(sum) * p.inverse_count;
     for (uint quad = 0; 4 * quad < p.channels; quad++) {
         vec4 d = x(row * p.channels, quad, p.channels) - center;

@@ -1,4 +1,5 @@
-// Layer normalisation: the means of dxhat and dxhat xhat over each row, a lane a row.
+// Layer normalisation: the means of dxhat and dxhat xhat over each row, a lane a row. The first is what the
+// gradient of the mean brings: none where that is a constant.
 #include "norm.glsl"
 
 PM_ROWS(7, dy)
@@ -19,6 +20,6 @@ void main()
         s1 = s1 + dhat;
         s2 = PM_MAD(dhat, hat, s2);
     }
-    mean_dhat[first_row() + row] = row_total(s1) * p.inverse_count;
+    mean_dhat[first_row() + row] = RMS ? 0.0 : row_total(s1) * p.inverse_count;
     mean_dhat_hat[first_row() + row] = row_total(s2) * p.inverse_count;
 }
