@@ -168,10 +168,10 @@ static void reference_slice(const pm_reference *ref)
 static void backward_slice(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,
                            pm_tensor *grad_in)
 {
-    range_attr attr = *PM_ATTR(range_attr, node);
-    attr.extent = pm_shape_of(graph, node->in[0]).dim[attr.axis];
+    const range_attr *attr = PM_ATTR(range_attr, node);
     (void)wants;
-    grad_in[0] = pm_emit(graph, &pm_op_pad, grad_out, 1, &attr, sizeof attr, NULL);
+    grad_in[0] =
+        pm_pad(graph, grad_out[0], attr->axis, attr->begin, pm_shape_of(graph, node->in[0]).dim[attr->axis]);
 }
 
 pm_tensor pm_slice(pm_graph *graph, pm_tensor x, uint32_t axis, uint32_t begin, uint32_t end)
@@ -464,11 +464,16 @@ static void reference_pad(const pm_reference *ref)
     }
 }
 
+pm_tensor pm_pad(pm_graph *graph, pm_tensor x, uint32_t axis, uint32_t begin, uint32_t extent)
+{
+    range_attr attr = {axis, begin, extent};
+    return pm_emit(graph, &pm_op_pad, &x, 1, &attr, sizeof attr, NULL);
+}
+
 static pm_tensor case_pad(pm_graph *graph, const uint32_t *p)
 {
     pm_tensor x = pm_case_leaf(graph, "x", PM_SHAPE(p[0], p[1], p[2]), 1.0f);
-    range_attr attr = {p[3], p[4], p[5]};
-    return pm_emit(graph, &pm_op_pad, &x, 1, &attr, sizeof attr, NULL);
+    return pm_pad(graph, x, p[3], p[4], p[5]);
 }
 
 static const pm_case cases_pad[] = {

@@ -21,6 +21,9 @@ pm_strided pm_dense_view(pm_shape shape);
 /* Appends the dispatch of y = scale * view of x; f32 or, with scale 1, u32. */
 void pm_lower_gather(pm_lowering *lowering, pm_tensor x, pm_tensor y, pm_strided view, float scale);
 
+/* x with zeros before and after it along `axis`, which then has `extent`: the adjoint of a slice. */
+pm_tensor pm_pad(pm_graph *graph, pm_tensor x, uint32_t axis, uint32_t begin, uint32_t extent);
+
 /* PM_PUSH_VIEW of the shader, for a view in units of which one slab covers input_slab units of the input. */
 void pm_push_view(pm_dispatch *dispatch, const pm_slab *slab, const pm_strided *view, uint32_t input_slab);
 

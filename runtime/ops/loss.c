@@ -1,5 +1,7 @@
 /* Losses, each a mean in one number: the squared error and the cross entropy. Their gradients read the
  * gradient of the loss on the device, so that a loss may be scaled or be one of several. */
+#include "ops/loss.h"
+
 #include "base/status.h"
 #include "ops/chunk_sum.h"
 #include "ops/flat.h"
@@ -12,9 +14,7 @@ static bool is_f32(const pm_graph *graph, pm_tensor tensor)
     return pm_is(tensor) && pm_dtype_of(graph, tensor) == PM_DTYPE_F32;
 }
 
-/* out = scale * (sum of n partial sums). */
-static void lower_sum_partials(pm_lowering *lowering, pm_tensor partials, uint32_t n, float scale,
-                               pm_tensor out)
+void pm_lower_sum_partials(pm_lowering *lowering, pm_tensor partials, uint32_t n, float scale, pm_tensor out)
 {
     pm_dispatch *d = pm_dispatch_begin(lowering, "sum_partials", PM_TREE_LANES);
     pm_push_u32(d, n);
@@ -75,7 +75,7 @@ static void lower_mse(pm_lowering *lowering, const pm_node *node)
     bind_mse(lowering, node, d, PM_CHUNK_ELEMENTS * 4);
     pm_bind_out(d, partial, PM_CHUNK_LANES * 4);
     pm_groups(d, pm_chunks(count), 1, 1, 0, 3.0 * count);
-    lower_sum_partials(lowering, partial, partials, (float)(1.0 / count), node->out[0]);
+    pm_lower_sum_partials(lowering, partial, partials, (float)(1.0 / count), node->out[0]);
 }
 
 static void lower_mse_backward(pm_lowering *lowering, const pm_node *node)
@@ -236,22 +236,20 @@ pm_tensor pm_mse(pm_graph *graph, pm_tensor prediction, pm_tensor target, pm_ten
 /* Inputs: logits, labels, weight (or none). Outputs: the loss, and a record for each row that the gradient
  * reads. */
 enum { CE_LOGITS, CE_LABELS, CE_WEIGHT };
-enum { RECORD_LSE, RECORD_LABEL, RECORD_SCALE, RECORD_LOSS, RECORD_WIDTH };
 
 static void shape_cross_entropy(pm_graph *graph, pm_node *node)
 {
     (void)pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(1));
     (void)pm_node_output(graph, node, PM_DTYPE_F32,
-                         PM_SHAPE(pm_count_of(graph, node->in[CE_LABELS]), RECORD_WIDTH));
+                         PM_SHAPE(pm_count_of(graph, node->in[CE_LABELS]), PM_RECORD_WIDTH));
 }
 
 /* Greatest logit and sum of exponentials of each run of each row. A workgroup gets as many rows as keep its
  * lanes busy. */
-static void lower_runs(pm_lowering *lowering, pm_tensor logits, uint32_t runs, pm_tensor greatest,
+static void lower_runs(pm_lowering *lowering, const pm_loss_rows *l, uint32_t runs, pm_tensor greatest,
                        pm_tensor sums)
 {
-    pm_shape shape = pm_shape_of(lowering->graph, logits);
-    uint32_t rows = shape.dim[0], width = shape.dim[1], lanes = lowering->rules->lanes;
+    uint32_t rows = l->rows, width = l->width, lanes = lowering->rules->lanes;
     uint32_t rows_per_group = runs < lanes ? lanes / runs : 1;
     uint32_t stride = rows_per_group * width * 4;
     pm_dispatch *d = pm_dispatch_begin(lowering, "cross_entropy", lanes);
@@ -260,40 +258,63 @@ static void lower_runs(pm_lowering *lowering, pm_tensor logits, uint32_t runs, p
     pm_push_u32(d, width);
     pm_push_u32(d, runs);
     pm_push_u32(d, rows_per_group);
-    pm_bind_in(d, logits, 4, stride);
-    pm_bind_in(d, logits, 1, stride);
+    pm_bind_in(d, l->logits, 4, stride);
+    pm_bind_in(d, l->logits, 1, stride);
     pm_bind_out(d, greatest, rows_per_group * runs * 4);
     pm_bind_out(d, sums, rows_per_group * runs * 4);
     pm_groups(d, pm_ceil_div(rows, rows_per_group), 1, 1, 0, 20.0 * rows * width);
 }
 
-static void lower_cross_entropy(pm_lowering *lowering, const pm_node *node)
+void pm_lower_loss_rows(pm_lowering *lowering, pm_loss_rows l)
 {
-    pm_tensor logits = node->in[CE_LOGITS], weight = node->in[CE_WEIGHT];
-    pm_shape shape = pm_shape_of(lowering->graph, logits);
-    uint32_t rows = shape.dim[0], width = shape.dim[1], lanes = lowering->rules->lanes;
+    uint32_t rows = l.rows, width = l.width, lanes = lowering->rules->lanes;
     uint32_t runs = pm_ceil_div(width, RUN_ELEMENTS);
     pm_tensor greatest = pm_scratch(lowering, PM_DTYPE_F32, rows * runs);
     pm_tensor sums = pm_scratch(lowering, PM_DTYPE_F32, rows * runs);
-    pm_tensor terms = pm_scratch(lowering, PM_DTYPE_F32, rows);
-    lower_runs(lowering, logits, runs, greatest, sums);
+    lower_runs(lowering, &l, runs, greatest, sums);
 
     pm_dispatch *d = pm_dispatch_begin(lowering, "cross_entropy_rows", lanes);
-    pm_spec(d, pm_is(weight));
+    pm_spec(d, pm_is(l.weight));
     pm_push_u32(d, rows);
     pm_push_u32(d, width);
     pm_push_u32(d, runs);
-    pm_push_f32(d, (float)(1.0 / rows));
-    pm_bind_in(d, logits, 1, lanes * width * 4);
+    pm_push_f32(d, (float)(1.0 / l.all_rows));
+    pm_bind_in(d, l.logits, 1, lanes * width * 4);
     pm_bind_in(d, greatest, 1, lanes * runs * 4);
     pm_bind_in(d, sums, 1, lanes * runs * 4);
-    pm_bind_in(d, node->in[CE_LABELS], 1, lanes * 4);
-    pm_bind_in(d, pm_is(weight) ? weight : sums, 1, lanes * 4); /* not read without a weight */
-    pm_bind_out(d, node->out[1], lanes * RECORD_WIDTH * 4);
-    pm_bind_out(d, terms, lanes * 4);
+    pm_bind_in(d, l.labels, 1, lanes * 4);
+    pm_bind_in(d, pm_is(l.weight) ? l.weight : sums, 1, lanes * 4); /* not read without a weight */
+    pm_bind_out(d, l.record, lanes * PM_RECORD_WIDTH * 4);
+    pm_bind_out(d, l.terms, lanes * 4);
     pm_groups(d, pm_ceil_div(rows, lanes), 1, 1, 0, 20.0 * rows * runs);
+}
 
-    lower_sum_partials(lowering, terms, rows, 1.0f, node->out[0]);
+static void lower_cross_entropy(pm_lowering *lowering, const pm_node *node)
+{
+    pm_shape shape = pm_shape_of(lowering->graph, node->in[CE_LOGITS]);
+    uint32_t rows = shape.dim[0];
+    pm_tensor terms = pm_scratch(lowering, PM_DTYPE_F32, rows);
+    pm_lower_loss_rows(lowering, (pm_loss_rows){.logits = node->in[CE_LOGITS],
+                                                .labels = node->in[CE_LABELS],
+                                                .weight = node->in[CE_WEIGHT],
+                                                .record = node->out[1],
+                                                .terms = terms,
+                                                .rows = rows,
+                                                .width = shape.dim[1],
+                                                .all_rows = rows});
+    pm_lower_sum_partials(lowering, terms, rows, 1.0f, node->out[0]);
+}
+
+void pm_reference_loss_row(const double *logits, uint32_t width, uint32_t label, double weight, uint32_t rows,
+                           double *record)
+{
+    double most = logits[0], sum = 0.0;
+    for (uint32_t v = 1; v < width; v++) most = fmax(most, logits[v]);
+    for (uint32_t v = 0; v < width; v++) sum += exp(logits[v] - most);
+    record[PM_RECORD_LSE] = most + log(sum);
+    record[PM_RECORD_LABEL] = label < width ? label : -1.0;
+    record[PM_RECORD_SCALE] = label < width ? weight / rows : 0.0;
+    record[PM_RECORD_LOSS] = label < width ? record[PM_RECORD_LSE] - logits[label] : 0.0;
 }
 
 static void reference_cross_entropy(const pm_reference *ref)
@@ -302,16 +323,10 @@ static void reference_cross_entropy(const pm_reference *ref)
     uint32_t rows = logits->shape.dim[0], width = logits->shape.dim[1];
     double loss = 0.0;
     for (uint32_t r = 0; r < rows; r++) {
-        const double *row = logits->f + (size_t)r * width;
-        double *record = ref->out[1].f + (size_t)r * RECORD_WIDTH, most = row[0], sum = 0.0;
-        uint32_t label = ref->in[CE_LABELS].u[r];
-        for (uint32_t v = 1; v < width; v++) most = fmax(most, row[v]);
-        for (uint32_t v = 0; v < width; v++) sum += exp(row[v] - most);
-        record[RECORD_LSE] = most + log(sum);
-        record[RECORD_LABEL] = label < width ? label : -1.0;
-        record[RECORD_SCALE] = label < width ? (weight->count ? weight->f[r] : 1.0) / rows : 0.0;
-        record[RECORD_LOSS] = label < width ? record[RECORD_LSE] - row[label] : 0.0;
-        loss += record[RECORD_SCALE] * record[RECORD_LOSS];
+        double *record = ref->out[1].f + (size_t)r * PM_RECORD_WIDTH;
+        pm_reference_loss_row(logits->f + (size_t)r * width, width, ref->in[CE_LABELS].u[r],
+                              weight->count ? weight->f[r] : 1.0, rows, record);
+        loss += record[PM_RECORD_SCALE] * record[PM_RECORD_LOSS];
     }
     ref->out[0].f[0] = loss;
 }
@@ -322,28 +337,41 @@ static void shape_cross_entropy_backward(pm_graph *graph, pm_node *node)
     (void)pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[0]));
 }
 
+void pm_lower_loss_gradient(pm_lowering *lowering, pm_tensor logits, pm_tensor record, pm_tensor grad,
+                            pm_tensor out, uint32_t rows, uint32_t width)
+{
+    bool in_place = logits.id == out.id;
+    uint32_t count = rows * width, stride = pm_flat_stride(lowering);
+    pm_dispatch *d = pm_dispatch_begin(
+        lowering, in_place ? "cross_entropy_in_place" : "cross_entropy_backward", lowering->rules->lanes);
+    pm_push_u32(d, count);
+    pm_push_u32(d, width);
+    pm_bind_in(d, record, 4, 0);
+    pm_bind_in(d, grad, 1, 0);
+    if (in_place) {
+        pm_bind_update(d, out, stride);
+    } else {
+        pm_bind_out(d, out, stride);
+        pm_bind_in(d, logits, 4, stride);
+    }
+    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 20.0 * count);
+}
+
 static void lower_cross_entropy_backward(pm_lowering *lowering, const pm_node *node)
 {
-    uint32_t count = pm_count_of(lowering->graph, node->in[0]);
-    uint32_t stride = pm_flat_stride(lowering);
-    pm_dispatch *d = pm_dispatch_begin(lowering, "cross_entropy_backward", lowering->rules->lanes);
-    pm_push_u32(d, count);
-    pm_push_u32(d, pm_shape_of(lowering->graph, node->in[0]).dim[1]);
-    pm_bind_in(d, node->in[0], 4, stride);
-    pm_bind_in(d, node->in[1], 4, 0);
-    pm_bind_in(d, node->in[2], 1, 0);
-    pm_bind_out(d, node->out[0], stride);
-    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 20.0 * count);
+    pm_shape shape = pm_shape_of(lowering->graph, node->in[0]);
+    pm_lower_loss_gradient(lowering, node->in[0], node->in[1], node->in[2], node->out[0], shape.dim[0],
+                           shape.dim[1]);
 }
 
 static void reference_cross_entropy_backward(const pm_reference *ref)
 {
     uint32_t width = ref->in[0].shape.dim[1];
     for (uint32_t i = 0; i < ref->out[0].count; i++) {
-        const double *record = ref->in[1].f + (size_t)(i / width) * RECORD_WIDTH;
-        double hit = (double)(i % width) == record[RECORD_LABEL] ? 1.0 : 0.0;
-        double probability = exp(ref->in[0].f[i] - record[RECORD_LSE]);
-        ref->out[0].f[i] = ref->in[2].f[0] * record[RECORD_SCALE] * (probability - hit);
+        const double *record = ref->in[1].f + (size_t)(i / width) * PM_RECORD_WIDTH;
+        double hit = (double)(i % width) == record[PM_RECORD_LABEL] ? 1.0 : 0.0;
+        double probability = exp(ref->in[0].f[i] - record[PM_RECORD_LSE]);
+        ref->out[0].f[i] = ref->in[2].f[0] * record[PM_RECORD_SCALE] * (probability - hit);
     }
 }
 
@@ -354,6 +382,14 @@ const pm_op pm_op_cross_entropy_backward = {
     .reference = reference_cross_entropy_backward,
 };
 
+pm_tensor pm_loss_of_row_weight(pm_graph *graph, pm_tensor record, pm_tensor weight, pm_tensor grad)
+{
+    uint32_t rows = pm_count_of(graph, weight);
+    pm_tensor losses = pm_slice(graph, record, 1, PM_RECORD_LOSS, PM_RECORD_LOSS + 1);
+    losses = pm_affine(graph, pm_reshape(graph, losses, PM_SHAPE(rows)), (float)(1.0 / rows), 0.0f);
+    return pm_mul(graph, losses, grad);
+}
+
 static void backward_cross_entropy(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out,
                                    const bool *wants, pm_tensor *grad_in)
 {
@@ -362,12 +398,8 @@ static void backward_cross_entropy(pm_graph *graph, const pm_node *node, const p
         pm_tensor in[] = {node->in[CE_LOGITS], node->out[1], grad_out[0]};
         grad_in[CE_LOGITS] = pm_emit(graph, &pm_op_cross_entropy_backward, in, 3, NULL, 0, NULL);
     }
-    if (wants[CE_WEIGHT]) { /* the row's own loss, over the number of rows */
-        uint32_t rows = pm_count_of(graph, node->in[CE_WEIGHT]);
-        pm_tensor losses = pm_slice(graph, node->out[1], 1, RECORD_LOSS, RECORD_LOSS + 1);
-        losses = pm_affine(graph, pm_reshape(graph, losses, PM_SHAPE(rows)), (float)(1.0 / rows), 0.0f);
-        grad_in[CE_WEIGHT] = pm_mul(graph, losses, grad_out[0]);
-    }
+    if (wants[CE_WEIGHT])
+        grad_in[CE_WEIGHT] = pm_loss_of_row_weight(graph, node->out[1], node->in[CE_WEIGHT], grad_out[0]);
 }
 
 /* p: weighted, rows, width. Some labels are out of range, and so ignored. */
@@ -415,7 +447,7 @@ pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, 
                       shape.dim[0]);
         return PM_NONE;
     }
-    if (shape.dim[1] > 1u << 20) { /* so that strides fit in 32 bits, and labels are exact as f32 */
+    if (shape.dim[1] > PM_MOST_CLASSES) {
         pm_graph_fail(graph, PM_BAD_USAGE, "cross_entropy: more than 2^20 classes");
         return PM_NONE;
     }

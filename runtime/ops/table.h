@@ -40,6 +40,8 @@
     X(mse_backward)           \
     X(cross_entropy)          \
     X(cross_entropy_backward) \
+    X(head_loss)              \
+    X(head_loss_backward)     \
     X(norm_of)                \
     X(adamw)                  \
     X(corrupt)                \
