@@ -373,7 +373,8 @@ pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, 
 pm_tensor pm_head_loss(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_layout layout, uint32_t vocabulary,
                        pm_tensor bias, pm_tensor labels, pm_tensor row_weight);
 
-/* - tokens: batches of text and masks (ops/tokens.c) */
+/* - tokens: batches of text and masks (ops/tokens.c, ops/mask_times.c, ops/mask_tokens.c). Each use of
+ * randomness wants its own stream: with one stream for times and masks the two would be related. */
 
 /* Windows of a text for the counter's step: corpus u32 [N] -> u32 [B,L], window i beginning anywhere in 0 ..
  * N-L with equal probability, drawn for sample counter[1] + i. */
@@ -392,29 +393,35 @@ typedef enum pm_mask_schedule {
 typedef struct pm_masking {
     pm_mask_schedule schedule;
     float eps, power;
-    float t_min;     /* times are drawn from [t_min, 1] */
-    bool stratified; /* the times of a batch of B are (u + i/B) mod 1, with one u for all: evenly spread */
+    float t_min;     /* times are drawn from [t_min, 1], and are at least 2^-24: none is 0 */
+    bool stratified; /* the times of a batch of B are (u + i/B) mod 1, with one u for all, drawn for the first
+                      * sample: evenly spread. Alone of all that is random here, this depends on a sample's
+                      * place i in its batch; two batches of one step are each spread by themselves. */
 } pm_masking;
 
 /* For the counter's step: times f32 [B] and with them *rate [B] = 1 - alpha(t), the probability of a mask,
- * and *weight [B] = -alpha'(t) / (1 - alpha(t)) (1 - t_min), the weight of the cross-entropy in the bound;
- * each may be NULL. */
+ * and *weight [B] = -alpha'(t) / (1 - alpha(t)) (1 - t_min), the weight of the cross-entropy in the bound
+ * (2406.04329 eq. 4; with alpha linear it is (1 - t_min) / t, whatever eps). Each may be NULL. All are
+ * finite: a weight is at most 1/t (POLYNOMIAL: power / t). With eps > 0 the bound of COSINE and POLYNOMIAL
+ * wants the term at t = 0 too, the eps L masked tokens that are left; with t_min > 0 what lies below t_min is
+ * left out. eps is 0 or at least 2^-40, power within 1/64 .. 64. Not differentiable. */
 pm_tensor pm_mask_times(pm_graph *graph, pm_tensor counter, uint32_t stream, uint32_t batch,
                         pm_masking masking, pm_tensor *rate, pm_tensor *weight);
-/* u32 [B]: how many of L tokens to mask, uniform on 1 .. L (stratified over the batch as above), and *weight
- * f32 [B] = L/k (RADD's k-DCE, 2406.03736). */
+/* u32 [B]: how many of L tokens to mask, k uniform on 1 .. L; stratified k = 1 + floor(((u + i/B) mod 1) L),
+ * with u and i as above. *weight f32 [B] = L/k (RADD's k-DCE, 2406.03736), or NULL. */
 pm_tensor pm_mask_counts(pm_graph *graph, pm_tensor counter, uint32_t stream, uint32_t batch, uint32_t length,
                          bool stratified, pm_tensor *weight);
 
-/* Masks tokens u32 [B,L]: each with probability rate f32 [B]; or, with rate u32 [B], exactly so many of each
- * row, all subsets alike (all where there are fewer). `fixed` u32 [B,L] or PM_NONE: where it is not 0 nothing
- * is masked. -> [B,L] with mask_token where masked; *labels u32 [B,L] = the token where it was masked, else
- * 0xffffffff, which losses ignore. Not differentiable. */
+/* Masks tokens u32 [B,L]: each with probability rate f32 [B] (in units of 2^-32); or, with rate u32 [B],
+ * exactly so many of each row, all subsets alike (all where there are fewer). `fixed` u32 [B,L] or PM_NONE:
+ * where it is not 0 nothing is masked. -> [B,L] with mask_token where masked; *labels u32 [B,L] = the token
+ * where it was masked, else 0xffffffff, which losses ignore; may be NULL. Token e of row i draws element e of
+ * sample counter[1] + i. Not differentiable. */
 pm_tensor pm_mask_tokens(pm_graph *graph, pm_tensor tokens, pm_tensor rate, uint32_t mask_token,
                          pm_tensor fixed, pm_tensor counter, uint32_t stream, pm_tensor *labels);
 
-/* u32 [B]: sum over i of tokens[b,i] base^i, for tokens u32 [B,L]; with base^L < 2^31. With pm_embedding it
- * makes a table of a network: a denoiser that is known exactly. */
+/* u32 [B]: sum over i of tokens[b,i] base^i, modulo 2^32, for tokens u32 [B,L]; with base^L < 2^31. With
+ * pm_embedding it makes a table of a network: a denoiser that is known exactly. */
 pm_tensor pm_digits(pm_graph *graph, pm_tensor tokens, uint32_t base);
 
 /* - tokens: drawing (ops/draw_tokens.c, ops/reveal.c) */
@@ -431,7 +438,8 @@ typedef enum pm_confidence {
 typedef struct pm_draw_args {
     float temperature; /* divides logits; 0: the most probable token, the lowest index of equals */
     uint32_t top_k;    /* the k most probable, and whatever equals the last of them; 0: all */
-    float top_p;       /* the fewest most probable that have at least this mass (1904.09751); 0 or 1: all */
+    float top_p;       /* the fewest most probable that have at least this mass, and whatever equals the last
+                        * of them (1904.09751); 0 or 1: all */
     float min_p;       /* those of at least min_p times the highest probability; 0: all */
     float repetition;  /* divides positive logits, multiplies negative ones, of tokens in `seen` (1909.05858);
                         * 0 or 1: none */
@@ -439,11 +447,14 @@ typedef struct pm_draw_args {
     uint32_t rows_per_sample; /* rows R are samples x this many; 0: 1 */
 } pm_draw_args;
 
-/* u32 [R]: a token of each row of logits [R,V], drawn from the softmax by inversion: a uniform number of 32
- * bits against running sums, where a token of probability p is lost only below 2^-32 (a race of f32
- * exponentials or Gumbel noise would starve tokens below 1e-6). Cuts are made in the order k, p, min-p.
- * seen u32 [R/rows_per_sample, V] (nonzero: seen before) or PM_NONE. *confidence f32 [R] may be NULL. Row
- * r draws for sample counter[1] + r / rows_per_sample, element r % rows_per_sample. */
+/* u32 [R]: a token of each row of logits [R,V], V up to 2^18, drawn from the softmax by inversion: a uniform
+ * number of 32 bits against exact running sums, so that a token of probability p is drawn with p to within
+ * 2^-32 (a race of f32 exponentials or Gumbel noise would starve tokens below 1e-6); weights below 2^-40 of
+ * the highest count as 0. Cuts are made in the order k, p (of the mass that k left), min-p; what has the same
+ * logit as the last one kept is kept. seen u32 [R/rows_per_sample, V] (nonzero: seen before) or PM_NONE.
+ * *confidence f32 [R] may be NULL; with temperature 0 it is that of temperature 1. Row r draws for sample
+ * counter[1] + r / rows_per_sample, element r % rows_per_sample. Fails unless temperature is 0 or in [1e-6,
+ * 1e6], top_p and min_p are in [0,1], repetition is 0 or in [1e-3, 1e3]. Not differentiable. */
 pm_tensor pm_draw_tokens(pm_graph *graph, pm_tensor logits, pm_tensor seen, pm_tensor counter,
                          uint32_t stream, pm_draw_args args, pm_tensor *confidence);
 
@@ -462,15 +473,19 @@ typedef struct pm_reveal_args {
     float position_temperature;
 } pm_reveal_args;
 
-/* Writes tokens u32 [B,L] into canvas u32 [B,L], a pm_state, in place, where it holds mask_token, at the
- * positions that the mode chooses among window [begin,end) of row min(step,S-1) of window u32 [S,2];
- * confidence f32 [B,L]; of equals the lowest position comes first. Returns the canvas as it is from then
- * on. */
+/* Writes tokens u32 [B,L] into canvas u32 [B,L], a pm_state with L up to 32768, in place, where it holds
+ * mask_token, at the positions that the mode chooses among window [begin,end) of row min(step,S-1) of window
+ * u32 [S,2] (PM_NONE: all positions), by row min(step,S-1) of amount; confidence f32 [B,L] (PM_REVEAL_RATE
+ * needs none); of equals the lowest position comes first, and all are revealed where fewer are masked than
+ * asked for. Chance: position i of row b draws for sample counter[1] + b, element i (with PM_REVEAL_RATE as
+ * pm_happens_at of base/philox.h says, so that a host can know beforehand). Returns the canvas as it is from
+ * then on. Fails unless position_temperature is 0 or in [1e-6, 1e6]. Not differentiable. */
 pm_tensor pm_reveal(pm_graph *graph, pm_tensor canvas, pm_tensor tokens, pm_tensor confidence,
                     pm_tensor amount, pm_tensor window, pm_tensor counter, uint32_t stream,
                     pm_reveal_args args);
 
-/* seen u32 [B,V], a pm_state: marks tokens u32 [B], in place. Returns it as it is from then on. */
+/* seen u32 [B,V], a pm_state: marks tokens u32 [B] with 1, in place; a token >= V marks nothing. Returns it
+ * as it is from then on. */
 pm_tensor pm_mark_seen(pm_graph *graph, pm_tensor seen, pm_tensor tokens);
 
 /* - optimiser (ops/optimizer.c) */

@@ -43,6 +43,28 @@ uint32_t pm_below(uint32_t bits, uint32_t n)
     return multiply_high(bits, n);
 }
 
+bool pm_happens(uint32_t bits, float rate)
+{
+    if (rate >= 1.0f) return true;
+    return rate > 0.0f && bits < (uint32_t)(rate * 4294967296.0f);
+}
+
+bool pm_happens_at(const uint32_t counter[4], uint32_t stream, uint32_t sample, uint32_t element, float rate)
+{
+    const uint32_t place[4] = {element / 4, counter[0], counter[1] + sample, stream};
+    uint32_t bits[4];
+    pm_philox4x32(place, counter + 2, bits);
+    return pm_happens(bits[element % 4], rate);
+}
+
+/* Near 1 a float has steps of 2^-24, so there it is -log(1 - v) as a series, with v <= 1/32. */
+float pm_exponential(uint32_t bits)
+{
+    float v = ((float)~bits + 0.5f) * 2.32830644e-10f;
+    if (bits >= 0xf8000000u) return v + v * v * (0.5f + v * (0.333333333f + v * (0.25f + v * 0.2f)));
+    return -pmf_log(((float)bits + 0.5f) * 2.32830644e-10f);
+}
+
 void pm_normal4(const uint32_t bits[4], float out[4])
 {
     for (int i = 0; i < 4; i += 2) {

@@ -26,8 +26,16 @@
     X(random_index)           \
     X(drop_labels)            \
     X(categorical)            \
+    X(draw_tokens)            \
+    X(reveal)                 \
+    X(mark_seen)              \
     X(dropout)                \
     X(batch_images)           \
+    X(batch_tokens)           \
+    X(digits)                 \
+    X(mask_times)             \
+    X(mask_counts)            \
+    X(mask_tokens)            \
     X(mse)                    \
     X(mse_backward)           \
     X(cross_entropy)          \

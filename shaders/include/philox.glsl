@@ -33,6 +33,21 @@ uint pm_below(uint bits, uint n)
     return high;
 }
 
+// Whether something of probability `rate` happens.
+bool pm_happens(uint bits, float rate)
+{
+    if (rate >= 1.0) return true;
+    return rate > 0.0 && bits < uint(rate * 4294967296.0);
+}
+
+// Exponentially distributed, as fine near 0 as elsewhere.
+float pm_exponential(uint bits)
+{
+    float v = (float(~bits) + 0.5) * 2.32830644e-10;
+    if (bits >= 0xf8000000u) return v + v * v * (0.5 + v * (0.333333333 + v * (0.25 + v * 0.2)));
+    return -pm_log((float(bits) + 0.5) * 2.32830644e-10);
+}
+
 vec2 pm_normal2(uint radius_bits, uint angle_bits)
 {
     float radius = pm_sqrt(-2.0 * pm_log(pm_uniform01_positive(radius_bits)));
