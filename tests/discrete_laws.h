@@ -372,18 +372,20 @@ static inline void law_reveal(const law_table *t, const law_step *step, uint32_t
     out[law_write(t, canvas, d, taken)] += probability;
 }
 
-/* The step applied to a distribution over canvases: in, out [canvases]; `t` has the conditionals. */
+/* The step applied to a distribution over canvases: in, out [canvases]; `t` has the conditionals. Draws at
+ * temperature 0 are judged at temperature 1. */
 static inline void law_apply(const law_table *t, const law_step *step, const double *in, double *out)
 {
     for (uint32_t c = 0; c < t->canvases; c++) out[c] = 0;
     for (uint32_t c = 0; c < t->canvases; c++) {
         if (in[c] == 0) continue;
         law_draws d = {0};
-        double p[LAW_LENGTH][LAW_BASE];
+        double p[LAW_LENGTH][LAW_BASE], judged[LAW_LENGTH][LAW_BASE];
         for (uint32_t i = step->begin; i < step->end; i++) {
             if (!(law_masks(t, c) >> i & 1)) continue;
             memcpy(p[d.n], t->cond[c][i], sizeof p[d.n]);
             law_cut(p[d.n], t->base, &step->cuts);
+            memcpy(judged[d.n], step->cuts.temperature > 0 ? p[d.n] : t->cond[c][i], sizeof p[d.n]);
             d.place[d.n++] = i;
         }
         for (uint32_t combination = 0; combination < law_power(t->base, d.n); combination++) {
@@ -392,7 +394,7 @@ static inline void law_apply(const law_table *t, const law_step *step, const dou
                 uint32_t v = d.token[j] = law_digit(combination, t->base, j);
                 probability *= p[j][v];
                 d.sure[j] = step->order ? step->order[d.place[j]]
-                                        : law_confidence(step->confidence, p[j], t->base, v);
+                                        : law_confidence(step->confidence, judged[j], t->base, v);
             }
             if (probability > 0) law_reveal(t, step, c, &d, probability, out);
         }
