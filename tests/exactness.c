@@ -28,7 +28,9 @@ static pm_status train(pm_device *device, const char *path, pm_error *error)
     pm_recipe recipe;
     pm_trainer *trainer = NULL;
     pm_status status = tiny_fitted_recipe(&recipe, error);
-    if (status == PM_OK) status = pm_trainer_create(device, &recipe, &data, NULL, &trainer, error);
+    if (status == PM_OK)
+        status =
+            pm_trainer_create(device, &recipe, &(pm_training_data){.pictures = &data}, NULL, &trainer, error);
     if (status == PM_OK) status = pm_trainer_run(trainer, 20, error);
     if (status == PM_OK) status = pm_trainer_save(trainer, path, error);
     pm_trainer_destroy(trainer);

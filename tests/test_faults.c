@@ -65,7 +65,9 @@ static void lost_device_ends_the_run_and_keeps_the_checkpoint(void **state)
         pm_model *model;
         float loss, norm;
         pm_device *device = open_faulty();
-        assert_int_equal(pm_trainer_create(device, &recipe, &data, NULL, &trainer, &error), PM_OK);
+        assert_int_equal(pm_trainer_create(device, &recipe, &(pm_training_data){.pictures = &data}, NULL,
+                                           &trainer, &error),
+                         PM_OK);
         assert_int_equal(pm_trainer_run(trainer, 1, &error), PM_OK);
         assert_int_equal(pm_trainer_save(trainer, path, &error), PM_OK);
         faults.submits_until_lost = after;

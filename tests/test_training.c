@@ -56,7 +56,8 @@ static pm_trainer *start(void)
 {
     pm_trainer *trainer;
     pm_error error = {0};
-    if (pm_trainer_create(device, &recipe, &data, NULL, &trainer, &error) != PM_OK)
+    if (pm_trainer_create(device, &recipe, &(pm_training_data){.pictures = &data}, NULL, &trainer, &error) !=
+        PM_OK)
         fail_msg("%s", error.message);
     return trainer;
 }
@@ -118,7 +119,9 @@ static void another_network_is_refused(void **state)
     pm_trainer *trainer;
     (void)state;
     wider.unet.base = 16;
-    expect_ok(pm_trainer_create(device, &wider, &data, NULL, &trainer, &error), &error);
+    expect_ok(
+        pm_trainer_create(device, &wider, &(pm_training_data){.pictures = &data}, NULL, &trainer, &error),
+        &error);
     assert_int_equal(pm_trainer_resume(trainer, path_of("half"), &error), PM_BAD_FILE);
     assert_non_null(strstr(error.message, "half"));
     assert_int_equal(pm_trainer_resume(trainer, path_of("missing"), &error), PM_IO);

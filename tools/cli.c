@@ -77,6 +77,24 @@ pm_status cli_open_data(const pm_recipe *recipe, const char *directory, pm_split
     return pm_dataset_open(&options, out, error);
 }
 
+pm_status cli_open_text(pm_recipe *recipe, pm_corpus *out, pm_error *error)
+{
+    pm_corpus_options options = {
+        .source = recipe->data.source,
+        .tokenizer = recipe->data.tokenizer,
+        .validation = recipe->data.validation,
+        .split_seed = recipe->data.split_seed,
+    };
+    pm_status status = pm_corpus_open(&options, out, error);
+    if (status != PM_OK) return status;
+    if (out->n_train <= recipe->transformer.context) {
+        return pm_fail_at(error, PM_BAD_FILE, recipe->data.source,
+                          "%u tokens are too few for windows of %u: set transformer.context lower",
+                          out->n_train, recipe->transformer.context);
+    }
+    return pm_recipe_fit_text(recipe, pm_tokenizer_size(out->tokenizer), error);
+}
+
 pm_status cli_make_directory(const char *path, pm_error *error)
 {
     char part[4096];

@@ -8,6 +8,7 @@
 #include "progress.h"
 #include "pumice_models.h"
 #include "recipes/recipe.h"
+#include "text/corpus.h"
 
 typedef struct cli_globals {
     const char *device;    /* NULL: the rule */
@@ -36,6 +37,10 @@ pm_status cli_open_model(const char *name, pm_model **out, pm_error *error);
  * it. */
 pm_status cli_open_data(const pm_recipe *recipe, const char *directory, pm_split split, pm_dataset **out,
                         pm_error *error);
+
+/* Opens the text that the recipe names, split and tokenized, and fits the recipe to it. The caller closes it,
+ * also after a failure. */
+pm_status cli_open_text(pm_recipe *recipe, pm_corpus *out, pm_error *error);
 
 /* From now on SIGINT and SIGTERM only make cli_stopped() true; the second one ends the program as usual. */
 void cli_catch_signals(void);

@@ -3,6 +3,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "sheet.h"
+#include "source.h"
 
 #include "ops/table.h"
 #include "sampling/model.h"
@@ -230,10 +231,10 @@ static pm_status check_op(const char *begin, pm_error *error)
 
 /* ---- Training and sampling ----------------------------------------------------------------------------- */
 
-/* `timing` is of one step, and `images` is how many pictures it finishes (a part of one, when a picture takes
+/* `timing` is of one step, and `units` is how many images or tokens it finishes (a part of one, when it takes
  * many steps). */
-static pm_status report_model(const char *what, pm_device *device, const cli_timing *timing, double images,
-                              json_t *list, pm_error *error)
+static pm_status report_model(const char *what, pm_device *device, const cli_timing *timing, const char *unit,
+                              double units, json_t *list, pm_error *error)
 {
     cli_timing matmul;
     pm_status status = cli_time_matmul_1024(device, args.samples, &matmul, error);
@@ -241,14 +242,15 @@ static pm_status report_model(const char *what, pm_device *device, const cli_tim
     double rate = timing->flops / timing->median, best = matmul.flops / matmul.median;
     cli_timing_print(what, timing, NULL, list);
     cli_timing_print("matmul 1024 1024 1024", &matmul, NULL, list);
-    (void)json_array_append_new(list,
-                                json_pack("{s:s, s:f, s:f, s:f}", "name", "summary", "images_per_second",
-                                          images / timing->median, "gflop_per_step", timing->flops * 1e-9,
-                                          "of_matmul_rate", rate / best));
+    char key[32];
+    (void)snprintf(key, sizeof key, "%s_per_second", unit);
+    (void)json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:f}", "name", "summary", key,
+                                                units / timing->median, "gflop_per_step",
+                                                timing->flops * 1e-9, "of_matmul_rate", rate / best));
     if (!cli.json) {
-        printf("%.3g ms a step (%.4g .. %.4g), %.4g images/s, %.3g GFLOP a step, %.0f %% of this device's "
+        printf("%.3g ms a step (%.4g .. %.4g), %.4g %s/s, %.3g GFLOP a step, %.0f %% of this device's "
                "matmul rate\n",
-               1e3 * timing->median, 1e3 * timing->least, 1e3 * timing->most, images / timing->median,
+               1e3 * timing->median, 1e3 * timing->least, 1e3 * timing->most, units / timing->median, unit,
                timing->flops * 1e-9, 100 * rate / best);
     }
     return PM_OK;
@@ -257,25 +259,24 @@ static pm_status report_model(const char *what, pm_device *device, const cli_tim
 static pm_status run_train(const char *name, pm_device *device, json_t *list, pm_error *error)
 {
     pm_recipe recipe;
-    pm_dataset *data = NULL;
+    cli_source source = {0};
     pm_trainer *trainer = NULL;
     cli_timing timing;
     char what[128];
     pm_plan_options plan_options = {.precision = cli_precision()};
     pm_status status = pm_recipe_load(name, &recipe, error);
-    if (status == PM_OK && args.batch) recipe.training.batch = args.batch;
-    if (status == PM_OK) status = cli_open_data(&recipe, args.data, PM_SPLIT_TRAIN, &data, error);
-    if (status == PM_OK) {
-        status = pm_recipe_fit(&recipe, data->height, data->width, data->channels, data->classes,
-                               (const char *const *)data->class_names, error);
-    }
-    if (status == PM_OK) status = pm_trainer_create(device, &recipe, data, &plan_options, &trainer, error);
+    if (status != PM_OK) return status;
+    if (args.batch) recipe.training.batch = args.batch;
+    if (args.data) (void)snprintf(recipe.data.source, sizeof recipe.data.source, "%s", args.data);
+    status = cli_source_open(&recipe, &source, error);
+    if (status == PM_OK)
+        status = cli_create_trainer(device, &recipe, &source, &plan_options, &trainer, error);
     if (status == PM_OK) status = cli_time_plan(pm_trainer_plan(trainer), args.samples, &timing, error);
     pm_trainer_destroy(trainer);
-    pm_dataset_close(data);
+    cli_source_close(&source);
     if (status != PM_OK) return status;
     (void)snprintf(what, sizeof what, "train %s, batch %" PRIu32, recipe.name, recipe.training.batch);
-    return report_model(what, device, &timing, recipe.training.batch, list, error);
+    return report_model(what, device, &timing, cli_unit(&recipe), cli_units_of_step(&recipe), list, error);
 }
 
 typedef struct step_times {
@@ -355,7 +356,7 @@ static pm_status run_sample(const char *name, pm_device *device, json_t *list, p
     (void)snprintf(what, sizeof what, "sample %s, batch %" PRIu32 "%s", info.name, o.count,
                    doubled ? " with guidance" : "");
     if (status == PM_OK)
-        status = report_model(what, device, &timing, (double)o.count / recipe_steps, list, error);
+        status = report_model(what, device, &timing, "images", (double)o.count / recipe_steps, list, error);
     free(pixels);
     pm_model_close(model);
     return status;

@@ -1,10 +1,12 @@
-/* `pumice sample`: pictures from a model file. */
+/* `pumice sample`: pictures or text from a model file. */
 #include "cli.h"
 #include "commands.h"
+#include "sample_text.h"
 #include "sheet.h"
 
 #include "base/checked.h"
 #include "recipes/recipe_fields.h"
+#include "sampling/model.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -20,15 +22,38 @@ static struct {
     uint32_t count, steps, batch, preview, columns, scale;
     uint64_t first;
     double guidance, eta;
-    bool labels;
-} args = {.guidance = (double)NAN, .eta = -1.0};
+    bool labels, count_given, class_given, spacing_given, eta_given;
+    /* of text */
+    const char *prompt, *suffix, *infill;
+    cli_texts stop;
+    uint32_t length, top_k, block;
+    double temperature, top_p, min_p, repetition, position_temperature, threshold;
+    bool show;
+} args = {.guidance = (double)NAN,
+          .eta = -1.0,
+          .top_k = UINT32_MAX,
+          .block = UINT32_MAX,
+          .temperature = (double)NAN,
+          .top_p = (double)NAN,
+          .min_p = (double)NAN,
+          .repetition = (double)NAN,
+          .position_temperature = (double)NAN,
+          .threshold = (double)NAN};
+
+#define CLI_R(target, from, to) .type = CLI_REAL, .argument = "R", .value = &(target), .low = from, .high = to
+
+/* Of pictures (pm_recipe_samplers) and of masked text (pm_text_sampler_names). */
+static const char *const samplers[] = {"ddim",           "ddpm",          "ddpm-large", "ancestral",
+                                       "cached",         "first-hitting", "any-order",  "left-to-right",
+                                       "low-confidence", "random",        "entropy",    "margin",
+                                       "max-prob",       "threshold",     NULL};
 
 static const cli_option options[] = {
     {.name = "count",
      .letter = 'n',
      CLI_N(args.count, 1, MOST_PICTURES),
-     .fallback = "20",
-     .help = "how many pictures"},
+     .given = &args.count_given,
+     .help = "how many; default: 20 pictures, or one text"},
     {.name = "class",
      .letter = 'c',
      .type = CLI_TEXT,
@@ -44,14 +69,16 @@ static const cli_option options[] = {
      .value = &args.guidance,
      .low = 0,
      .high = 100,
-     .help =
-         "weight of the class: 1 is the model alone, more is clearer and less varied; default: the recipe's"},
+     .help = "weight of the class, or of what is given of a text: 1 is the model alone, more is clearer and "
+             "less varied; default: the recipe's"},
     {.name = "sampler",
      .type = CLI_CHOICE,
-     .argument = "ddim|ddpm|ddpm-large",
+     .argument = "NAME",
      .value = &args.sampler,
-     .choices = pm_recipe_samplers,
-     .help = "ddim needs few steps, ddpm is the one that training assumes; default: the recipe's"},
+     .choices = samplers,
+     .help = "of pictures: ddim (needs few steps), ddpm or ddpm-large; of masked text: ancestral, cached, "
+             "first-hitting, any-order, left-to-right, low-confidence, random, entropy, margin, max-prob or "
+             "threshold (`pumice systems`); default: the recipe's"},
     {.name = "steps",
      CLI_N(args.steps, 1, 1000000),
      .help = "more are better and slower; default: the recipe's"},
@@ -94,7 +121,61 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .argument = "FILE.png",
      .value = &args.output,
-     .help = "where to; default: MODEL-SEED.png in this directory"},
+     .help = "where to; default: MODEL-SEED.png in this directory, and stdout for text"},
+
+    {.name = "prompt",
+     .letter = 'p',
+     .type = CLI_TEXT,
+     .argument = "TEXT",
+     .value = &args.prompt,
+     .help = "of text: what it begins with"},
+    {.name = "suffix",
+     .type = CLI_TEXT,
+     .argument = "TEXT",
+     .value = &args.suffix,
+     .help = "of masked text: what it ends with"},
+    {.name = "infill",
+     .letter = 'i',
+     .type = CLI_TEXT,
+     .argument = "TEXT",
+     .value = &args.infill,
+     .help =
+         "of masked text: a text with blanks, [7] of seven tokens, [2-9] of two to nine, ___ of up to 16"},
+    {.name = "length", CLI_N(args.length, 1, 1000000), .help = "of text: tokens to draw; default: up to 256"},
+    {.name = "temperature",
+     .letter = 't',
+     CLI_R(args.temperature, 0, 10),
+     .help = "of text: 0 takes the most probable token, 1 is the model alone; default: the recipe's"},
+    {.name = "top-k",
+     CLI_N(args.top_k, 0, 1000000),
+     .help = "of text: draw from the K most probable tokens, 0 for all; default: the recipe's"},
+    {.name = "top-p",
+     CLI_R(args.top_p, 0, 1),
+     .help = "of text: draw from the fewest tokens of this much probability; default: the recipe's"},
+    {.name = "min-p",
+     CLI_R(args.min_p, 0, 1),
+     .help = "of text: draw from tokens with this share of the highest probability; default: the recipe's"},
+    {.name = "repetition",
+     CLI_R(args.repetition, 0, 10),
+     .help = "of text from left to right: penalty of tokens that were there, 1 for none; default: the "
+             "recipe's"},
+    {.name = "stop",
+     .type = CLI_TEXTS,
+     .argument = "TEXT",
+     .value = &args.stop,
+     .help = "of text from left to right: end before this; may be given several times"},
+    {.name = "block",
+     CLI_N(args.block, 0, 1000000),
+     .help = "of masked text: tokens of a block, filled from left to right; 0: all at once; default: the "
+             "recipe's"},
+    {.name = "position-temperature",
+     CLI_R(args.position_temperature, 0, 100),
+     .help = "of masked text: randomness in the choice of positions; default: the recipe's"},
+    {.name = "threshold",
+     CLI_R(args.threshold, 0, 1),
+     .help = "of masked text with the sampler threshold: reveal what is as sure as this; default: the "
+             "recipe's"},
+    {.name = "show", .type = CLI_FLAG, .value = &args.show, .help = "of masked text: watch it being filled"},
 };
 
 /* ---- Classes ------------------------------------------------------------------------------------------- */
@@ -261,36 +342,102 @@ static pm_status draw(job *j, pm_device *device, pm_error *error)
     return status;
 }
 
-static pm_status run(uint32_t count, const char *const *arguments, pm_error *error)
+static pm_status check_picture_sampler(pm_error *error)
 {
-    job j = {0};
+    cli_nearest nearest = {.word = args.sampler};
+    for (uint32_t i = 0; args.sampler && pm_recipe_samplers[i]; i++) {
+        if (strcmp(args.sampler, pm_recipe_samplers[i]) == 0) return PM_OK;
+        cli_nearest_try(&nearest, pm_recipe_samplers[i]);
+    }
+    if (!args.sampler) return PM_OK;
+    return pm_fail(error, PM_BAD_USAGE, "no sampler %.40s of pictures; did you mean %s?", args.sampler,
+                   nearest.best);
+}
+
+static pm_status sample_pictures(pm_model *model, pm_error *error)
+{
+    job j = {.model = model};
     pm_device *device = NULL;
-    (void)count;
-    pm_status status = cli_open_model(arguments[0], &j.model, error);
+    if (!args.count_given) args.count = 20;
+    pm_status status = args.prompt || args.suffix || args.infill
+                           ? pm_fail(error, PM_BAD_USAGE, "%s draws pictures: it takes no text",
+                                     pm_model_info_of(model).name)
+                           : check_picture_sampler(error);
     if (status == PM_OK) status = prepare(&j, error);
     if (status == PM_OK) status = cli_open_device(&device, error);
     if (status == PM_OK) status = draw(&j, device, error);
     pm_device_close(device);
-    pm_model_close(j.model);
     free(j.labels);
     free(j.pixels);
     return status;
 }
 
+static pm_status sample_text(pm_model *model, pm_error *error)
+{
+    cli_text_args text = {.options = pm_text_defaults(), .show = args.show, .output = args.output};
+    pm_text_options *o = &text.options;
+    pm_device *device = NULL;
+    if (args.first > UINT32_MAX)
+        return pm_fail(error, PM_BAD_USAGE, "--first of a text is at most %u", UINT32_MAX);
+    if (args.count_given) o->count = args.count;
+    o->seed = cli.seed;
+    o->first = (uint32_t)args.first;
+    o->batch = args.batch;
+    o->prompt = args.prompt;
+    o->suffix = args.suffix;
+    o->infill = args.infill;
+    o->length = args.length;
+    o->sampler = args.sampler;
+    o->steps = args.steps;
+    o->block = args.block;
+    if (!isnan(args.guidance)) o->guidance = (float)args.guidance;
+    o->position_temperature = (float)args.position_temperature;
+    o->threshold = (float)args.threshold;
+    o->temperature = (float)args.temperature;
+    o->top_p = (float)args.top_p;
+    o->min_p = (float)args.min_p;
+    o->repetition = (float)args.repetition;
+    o->top_k = args.top_k;
+    o->stop = args.stop.items;
+    o->n_stop = args.stop.count;
+    o->precision = cli_precision();
+    pm_status status = cli_open_device(&device, error);
+    if (status == PM_OK) status = cli_sample_text(device, model, &text, error);
+    pm_device_close(device);
+    return status;
+}
+
+static pm_status run(uint32_t count, const char *const *arguments, pm_error *error)
+{
+    pm_model *model = NULL;
+    (void)count;
+    pm_status status = cli_open_model(arguments[0], &model, error);
+    if (status != PM_OK) return status;
+    status = pm_kind_is_text(model->recipe.kind) ? sample_text(model, error) : sample_pictures(model, error);
+    pm_model_close(model);
+    return status;
+}
+
 const cli_verb cli_sample = {
     .name = "sample",
-    .summary = "draw pictures with a trained model, and write them as one PNG",
+    .summary = "draw pictures or text with a trained model",
     .arguments = "MODEL",
     .least = 1,
     .most = 1,
     .about = "MODEL is a file that `pumice train` wrote, or the name of one that comes with Pumice\n"
-             "(fashion-small). Picture number i depends on the seed and on i alone, not on the\n"
-             "batch, and in precision exact not on the device. The PNG carries its parameters.\n",
+             "(fashion-small, kjv-ar, kjv-masked). Picture number i depends on the seed and on i alone, not "
+             "on the\n"
+             "batch, and in precision exact not on the device, and so does a text. A PNG carries\n"
+             "its parameters.\n",
     .examples = "  pumice sample fashion-small -n 80\n      eight of each class\n"
                 "  pumice sample fashion-small -c sneaker,bag -g 4 --labels -o shoes.png\n"
                 "      two classes, more typical of them\n"
                 "  pumice sample out/mine/model.safetensors --sampler ddpm --steps 1000\n"
-                "      slow, as in the first paper\n",
+                "      slow, as in the first paper\n"
+                "  pumice sample kjv-ar --prompt \"In the beginning \" --length 300\n"
+                "      text from left to right\n"
+                "  pumice sample kjv-masked --infill \"And God said, ___ be light.\" --show\n"
+                "      blanks of a text, filled while you watch\n",
     CLI_OPTIONS(options),
     .run = run,
 };

@@ -1,6 +1,7 @@
-/* `pumice train`: from a recipe and pictures to a model. */
+/* `pumice train`: from a recipe and pictures or text to a model. */
 #include "cli.h"
 #include "commands.h"
+#include "source.h"
 #include "training_run.h"
 
 #include "files/file_error.h"
@@ -27,7 +28,9 @@ static const cli_option options[] = {
      .argument = "PATH",
      .value = &args.data,
      .environment = "PUMICE_DATA",
-     .help = "a directory with one folder of pictures a class, or with IDX files; default: the recipe's"},
+     .help =
+         "a directory with one folder of pictures a class, or with IDX files; of text: a file or a folder; "
+         "default: the recipe's"},
     {.name = "set",
      .letter = 's',
      .type = CLI_TEXTS,
@@ -65,7 +68,7 @@ static const cli_option options[] = {
     {.name = "sample-every",
      CLI_N(args.sample_every, 0, 10000000),
      .given = &args.sample_given,
-     .help = "steps between sheets of samples, 0 for only at the end; default: the recipe's"},
+     .help = "steps between samples, 0 for only at the end; default: the recipe's"},
     {.name = "explain",
      .type = CLI_FLAG,
      .value = &args.explain,
@@ -106,7 +109,7 @@ static pm_status read_recipe(const char *name, pm_recipe *recipe, pm_error *erro
     }
     if (args.steps) recipe->training.steps = args.steps;
     if (args.save_given) recipe->training.save_every = args.save_every;
-    if (args.sample_given && recipe->kind == PM_KIND_IMAGE_DIFFUSION)
+    if (args.sample_given && recipe->kind != PM_KIND_IMAGE_CLASSIFIER)
         recipe->training.sample_every = args.sample_every;
     if (cli.seed_given) recipe->training.seed = cli.seed;
     if (status == PM_OK && args.data) {
@@ -116,12 +119,6 @@ static pm_status read_recipe(const char *name, pm_recipe *recipe, pm_error *erro
         (void)snprintf(recipe->data.source, sizeof recipe->data.source, "%s", args.data);
     }
     return status;
-}
-
-static pm_status fit(pm_recipe *recipe, const pm_dataset *data, pm_error *error)
-{
-    return pm_recipe_fit(recipe, data->height, data->width, data->channels, data->classes,
-                         (const char *const *)data->class_names, error);
 }
 
 /* ---- Directory ----------------------------------------------------------------------------------------- */
@@ -189,7 +186,7 @@ static void report(const cli_training *run, double accuracy)
     cli_say("%s: step %" PRIu64 " of %" PRIu32 " after %s, loss %.4g", finished ? "done" : "saved", step,
             run->recipe.training.steps, cli_duration(seconds, duration, sizeof duration), run->smooth_loss);
     if (!finished) cli_say("go on with: pumice train --resume %s", run->directory);
-    if (run->recipe.kind == PM_KIND_IMAGE_DIFFUSION) cli_say("draw with: pumice sample %s", path);
+    if (run->recipe.kind != PM_KIND_IMAGE_CLASSIFIER) cli_say("draw with: pumice sample %s", path);
     if (!cli.json) printf("%s\n", path);
     if (!cli.json && !isnan(accuracy)) printf("test accuracy %.2f %%\n", 100 * accuracy);
     cli_result(json_pack("{s:s, s:s, s:s, s:I, s:i, s:b, s:o, s:f, s:o}", "recipe", run->recipe.name,
@@ -216,53 +213,51 @@ static pm_status train(cli_training *run, pm_error *error)
     return status == PM_OK ? ended : status;
 }
 
-static pm_status create_and_train(cli_training *run, const pm_dataset *data, pm_error *error)
+static pm_status create_and_train(cli_training *run, const cli_source *source, pm_error *error)
 {
     char checkpoint[4096];
     pm_plan_options plan_options = {.precision = cli_precision(), .profile = args.explain};
     pm_status status =
-        pm_trainer_create(run->device, &run->recipe, data, &plan_options, &run->trainer, error);
+        cli_create_trainer(run->device, &run->recipe, source, &plan_options, &run->trainer, error);
     if (status == PM_OK && args.explain) return explain(run->trainer, error);
     if (status == PM_OK && args.resume) {
         (void)snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", args.resume);
         status = pm_trainer_resume(run->trainer, checkpoint, error);
     }
     if (status != PM_OK) return status;
-    cli_say("%s: %" PRIu32 " pictures of %" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes, batch %" PRIu32
-            ", from step %" PRIu64 " to %" PRIu32 ", in %s",
-            run->recipe.name, data->count, data->width, data->height, data->classes,
-            run->recipe.training.batch, pm_trainer_step(run->trainer), run->recipe.training.steps,
-            run->directory);
+    char what[160];
+    cli_say("%s: %s, from step %" PRIu64 " to %" PRIu32 ", in %s", run->recipe.name,
+            cli_source_text(source, &run->recipe, what, sizeof what), pm_trainer_step(run->trainer),
+            run->recipe.training.steps, run->directory);
     return train(run, error);
 }
 
 static pm_status run(uint32_t count, const char *const *arguments, pm_error *error)
 {
     char directory[2048] = "";
-    pm_dataset *data = NULL;
+    cli_source source = {0};
     cli_training run = {.directory = directory, .seconds_limit = 60 * args.minutes};
     pm_status status = read_recipe(count ? arguments[0] : NULL, &run.recipe, error);
-    if (status == PM_OK) status = cli_open_data(&run.recipe, NULL, PM_SPLIT_TRAIN, &data, error);
-    if (status == PM_OK) status = fit(&run.recipe, data, error);
+    if (status == PM_OK) status = cli_source_open(&run.recipe, &source, error);
     if (status == PM_OK && !args.explain)
         status = choose_directory(&run.recipe, directory, sizeof directory, error);
     if (status == PM_OK) status = cli_open_device(&run.device, error);
     run.save_every = run.recipe.training.save_every;
     run.sample_every = run.recipe.training.sample_every;
-    if (status == PM_OK) status = create_and_train(&run, data, error);
+    if (status == PM_OK) status = create_and_train(&run, &source, error);
     pm_trainer_destroy(run.trainer);
     pm_device_close(run.device);
-    pm_dataset_close(data);
+    cli_source_close(&source);
     return status;
 }
 
 const cli_verb cli_train = {
     .name = "train",
-    .summary = "train a model by a recipe, on the pictures that it names or on your own",
+    .summary = "train a model by a recipe, on the pictures or the text that it names or on your own",
     .arguments = "[RECIPE]",
     .most = 1,
     .about = "RECIPE is a name that `pumice recipes` lists, or a JSON file. The directory gets the\n"
-             "model, a checkpoint, a log, a curve of the loss, and sheets of samples while it\n"
+             "model, a checkpoint, a log, a curve of the loss, and samples while it\n"
              "learns. Ctrl-C saves and ends; --resume goes on.\n",
     .examples = "  pumice train fashion-tiny --minutes 2\n      something to look at, on any machine\n"
                 "  pumice train fashion-small --data my/pictures --set data.size=32 --out out/mine\n"

@@ -4,6 +4,7 @@
 #include "files/file_error.h"
 #include "files/file_io.h"
 #include "sheet.h"
+#include "source.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -122,8 +123,9 @@ static pm_status plot(const cli_training *run, pm_error *error)
     char path[4096], title[200];
     (void)snprintf(title, sizeof title, "%s, step %" PRIu64 " of %" PRIu32, run->recipe.name,
                    pm_trainer_step(run->trainer), run->recipe.training.steps);
-    const char *loss =
-        run->recipe.kind == PM_KIND_IMAGE_DIFFUSION ? "loss (mean squared error)" : "loss (cross-entropy)";
+    const char *loss = run->recipe.kind == PM_KIND_IMAGE_DIFFUSION ? "loss (mean squared error)"
+                       : pm_kind_is_text(run->recipe.kind)         ? "loss (nats a token)"
+                                                                   : "loss (cross-entropy)";
     return cli_plot_write(cli_training_path(run, "loss.svg", path, sizeof path), title, "step", loss,
                           run->points, run->n_points, error);
 }
@@ -219,9 +221,10 @@ static pm_status record(cli_training *run, uint64_t steps, double loss, double n
     double seconds = run->earlier_seconds + cli_seconds() - run->started;
     smooth(run, loss, steps);
     run->bad_losses = isfinite(loss) ? 0 : run->bad_losses + 1;
-    cli_log_write(run->log, json_pack("{s:I, s:o, s:o, s:f, s:I}", "step", (json_int_t)step, "loss",
-                                      cli_real(loss), "grad_norm", cli_real(norm), "seconds", seconds,
-                                      "images", (json_int_t)(step * run->recipe.training.batch)));
+    cli_log_write(run->log,
+                  json_pack("{s:I, s:o, s:o, s:f, s:I}", "step", (json_int_t)step, "loss", cli_real(loss),
+                            "grad_norm", cli_real(norm), "seconds", seconds, cli_unit(&run->recipe),
+                            (json_int_t)(step * cli_units_of_step(&run->recipe))));
     if (!add_point(run, (double)step, loss)) return pm_fail(error, PM_NO_MEMORY, "train: out of host memory");
     if (run->bad_losses < MOST_BAD_LOSSES) return PM_OK;
     return pm_fail(error, PM_FAILED,
@@ -234,8 +237,8 @@ static void show(cli_training *run, cli_progress *progress)
 {
     char text[160], memory[32];
     pm_plan_stats stats = pm_plan_stats_of(pm_trainer_plan(run->trainer));
-    (void)snprintf(text, sizeof text, "loss %.4g  %.3g images/s  %s", run->smooth_loss,
-                   progress->rate * run->recipe.training.batch,
+    (void)snprintf(text, sizeof text, "loss %.4g  %.4g %s/s  %s", run->smooth_loss,
+                   progress->rate * cli_units_of_step(&run->recipe), cli_unit(&run->recipe),
                    cli_size(stats.persistent_bytes + stats.activation_bytes, memory, sizeof memory));
     cli_progress_update(progress, pm_trainer_step(run->trainer), text);
 }

@@ -159,6 +159,11 @@ static pm_status check_together(const pm_recipe *recipe, const char *where, pm_s
                           "sampling.steps is %u, more than the %u of process.timesteps",
                           recipe->sampling.steps, recipe->process.timesteps);
     }
+    if (pm_kind_is_text(recipe->kind) && recipe->transformer.width % recipe->transformer.heads) {
+        return pm_fail_at(error, failure, where,
+                          "transformer.width %u is no multiple of transformer.heads %u",
+                          recipe->transformer.width, recipe->transformer.heads);
+    }
     return PM_OK;
 }
 
@@ -171,6 +176,9 @@ static void share(pm_recipe *recipe)
         recipe->unet.channels = recipe->data.channels;
         recipe->unet.classes = recipe->data.classes;
         recipe->unet.timesteps = recipe->process.timesteps;
+    } else if (pm_kind_is_text(recipe->kind)) {
+        bool causal = recipe->kind == PM_KIND_TEXT_AUTOREGRESSIVE;
+        recipe->transformer.mask = causal ? PM_MASK_CAUSAL : PM_MASK_NONE;
     } else {
         recipe->classifier.height = recipe->data.height;
         recipe->classifier.width = recipe->data.width;
@@ -206,6 +214,24 @@ pm_status pm_recipe_parse(const char *json, const char *where, pm_recipe *out, p
 }
 
 /* ---- By name ------------------------------------------------------------------------------------------- */
+
+bool pm_kind_is_text(pm_model_kind kind)
+{
+    return kind == PM_KIND_TEXT_AUTOREGRESSIVE || kind == PM_KIND_TEXT_MASKED;
+}
+
+pm_masked_config pm_recipe_masking(const pm_recipe *recipe)
+{
+    return (pm_masked_config){
+        .objective = recipe->masked.objective,
+        .masking = {.schedule = recipe->masked.schedule,
+                    .eps = recipe->masked.eps,
+                    .power = recipe->masked.power,
+                    .t_min = recipe->masked.t_min,
+                    .stratified = recipe->masked.stratified},
+        .time_conditioned = recipe->transformer.time,
+    };
+}
 
 const char *const *pm_recipe_names(void)
 {
@@ -370,6 +396,18 @@ static pm_status agree(const pm_recipe *recipe, const char *path, uint32_t *says
                        recipe->data.source, path, is, recipe->name, *says);
     }
     *says = is;
+    return PM_OK;
+}
+
+pm_status pm_recipe_fit_text(pm_recipe *recipe, uint32_t vocabulary, pm_error *error)
+{
+    pm_recipe fitted = *recipe;
+    pm_status status =
+        agree(recipe, "transformer.vocabulary", &fitted.transformer.vocabulary, vocabulary, error);
+    if (status == PM_OK) status = check_together(&fitted, recipe->name, PM_BAD_USAGE, error);
+    if (status != PM_OK) return status;
+    share(&fitted);
+    *recipe = fitted;
     return PM_OK;
 }
 

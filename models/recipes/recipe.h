@@ -5,11 +5,18 @@
 #define PM_RECIPES_RECIPE_H
 
 #include "networks/classifier.h"
+#include "networks/transformer.h"
 #include "networks/unet.h"
 #include "processes/gaussian.h"
+#include "processes/masked.h"
 #include "pumice.h"
 
-typedef enum pm_model_kind { PM_KIND_IMAGE_DIFFUSION, PM_KIND_IMAGE_CLASSIFIER } pm_model_kind;
+typedef enum pm_model_kind {
+    PM_KIND_IMAGE_DIFFUSION,
+    PM_KIND_IMAGE_CLASSIFIER,
+    PM_KIND_TEXT_AUTOREGRESSIVE,
+    PM_KIND_TEXT_MASKED,
+} pm_model_kind;
 typedef enum pm_lr_decay { PM_DECAY_CONSTANT, PM_DECAY_COSINE, PM_DECAY_LINEAR } pm_lr_decay;
 
 typedef struct pm_recipe {
@@ -22,11 +29,21 @@ typedef struct pm_recipe {
         uint32_t size;    /* images of a folder are cropped and scaled to this; 0: as they are */
         uint32_t height, width, channels, classes; /* 0 in a recipe: taken from the data set */
         char class_names[64][32];                  /* filled from the data set; empty ones end the list */
+        char tokenizer[256];                       /* "characters", "bytes", or a path of BPE files */
+        float validation;                          /* part of a text that is kept for it */
+        uint64_t split_seed;                       /* decides which part */
     } data;
     /* The network of either kind; sizes, classes and timesteps are filled in from data and process. */
     pm_unet_config unet;
     pm_classifier_config classifier;
     pm_gaussian_config process;
+    pm_transformer_config transformer; /* of text; vocabulary from the tokenizer, mask from the kind */
+    struct {
+        pm_masked_objective objective;
+        pm_mask_schedule schedule;
+        float eps, power, t_min;
+        bool stratified;
+    } masked; /* the process of PM_KIND_TEXT_MASKED */
     struct {
         uint32_t batch, steps;
         float learning_rate;
@@ -44,9 +61,20 @@ typedef struct pm_recipe {
         uint32_t steps;
         float eta, guidance;
     } sampling;
+    struct {
+        char sampler[16];      /* of a masked text */
+        uint32_t steps, block; /* 0: a step for each token; no blocks */
+        float temperature, top_p, min_p, repetition, position_temperature, threshold;
+        uint32_t top_k;
+    } generation; /* how text is drawn */
 } pm_recipe;
 
-/* "image-diffusion" or "image-classifier", as recipes write it. */
+bool pm_kind_is_text(pm_model_kind kind);
+
+/* The masked process of a recipe of that kind. */
+pm_masked_config pm_recipe_masking(const pm_recipe *recipe);
+
+/* "image-diffusion", "image-classifier", "text-autoregressive" or "text-masked", as recipes write it. */
 const char *pm_model_kind_name(pm_model_kind kind);
 
 /* Reads a recipe by name or file and checks every value; an unknown key is an error that names the nearest
@@ -74,6 +102,9 @@ const char *const *pm_recipe_names(void);
 
 /* Calls `line` once for each key: its meaning, what it takes, and its default. */
 void pm_recipe_describe(void (*line)(void *user, const char *text), void *user);
+
+/* Fills the vocabulary of a text model, or holds it against what the recipe says (PM_BAD_FILE). */
+pm_status pm_recipe_fit_text(pm_recipe *recipe, uint32_t vocabulary, pm_error *error);
 
 /* Fills sizes and classes from the data (PM_BAD_FILE when the recipe already says otherwise) and copies them
  * into the network. Data of one class makes an unconditional model, and data.classes 0. Names that do not fit

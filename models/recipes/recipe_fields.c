@@ -11,17 +11,35 @@
 
 #define IMAGE (1u << PM_KIND_IMAGE_DIFFUSION)
 #define CLASSIFIER (1u << PM_KIND_IMAGE_CLASSIFIER)
-#define BOTH (IMAGE | CLASSIFIER)
+#define PICTURES (IMAGE | CLASSIFIER)
+#define CAUSAL (1u << PM_KIND_TEXT_AUTOREGRESSIVE)
+#define MASKED (1u << PM_KIND_TEXT_MASKED)
+#define TEXTUAL (CAUSAL | MASKED)
+#define ALL (PICTURES | TEXTUAL)
 
-static const char *const KINDS[] = {"image-diffusion", "image-classifier", NULL};
+static const char *const KINDS[] = {"image-diffusion", "image-classifier", "text-autoregressive",
+                                    "text-masked", NULL};
 static const char *const DECAYS[] = {"constant", "cosine", "linear", NULL};
 static const char *const SCHEDULES[] = {"linear", "cosine", NULL};
 static const char *const TARGETS[] = {"epsilon", "v", "x0", NULL};
+static const char *const OBJECTIVES[] = {"t", "lambda", "k", "bert", NULL};
+static const char *const MASKINGS[] = {"linear", "cosine", "polynomial", NULL};
+static const char *const POSITIONS[] = {"rope", "rope-interleaved", "learned", NULL};
+static const char *const NORMS[] = {"layer", "rms", NULL};
+static const char *const MLPS[] = {"gelu", "swiglu", NULL};
 const char *const pm_recipe_samplers[] = {"ddim", "ddpm", "ddpm-large", NULL};
 const char *const pm_recipe_spacings[] = {"leading", "linspace", "trailing", "quadratic", NULL};
 
+const char *const pm_masked_sampler_names[] = {"ancestral",     "cached",   "first-hitting",  "any-order",
+                                               "left-to-right", "random",   "low-confidence", "entropy",
+                                               "margin",        "max-prob", "threshold",      NULL};
+
 _Static_assert(sizeof(pm_model_kind) == sizeof(unsigned) && sizeof(pm_lr_decay) == sizeof(unsigned) &&
-                   sizeof(pm_schedule) == sizeof(unsigned) && sizeof(pm_target) == sizeof(unsigned),
+                   sizeof(pm_schedule) == sizeof(unsigned) && sizeof(pm_target) == sizeof(unsigned) &&
+                   sizeof(pm_positions) == sizeof(unsigned) && sizeof(pm_norm_kind) == sizeof(unsigned) &&
+                   sizeof(pm_mlp_kind) == sizeof(unsigned) &&
+                   sizeof(pm_masked_objective) == sizeof(unsigned) &&
+                   sizeof(pm_mask_schedule) == sizeof(unsigned),
                "enumerations are read and written as unsigned");
 
 /* A row begins with the member of pm_recipe, which is the path as well. */
@@ -43,20 +61,26 @@ _Static_assert(sizeof(pm_model_kind) == sizeof(unsigned) && sizeof(pm_lr_decay) 
 #define FOR(for_kinds, value, text) .kinds = for_kinds, .fallback = value, .help = text
 
 const pm_recipe_field pm_recipe_fields[] = {
-    {TEXT(name), FOR(BOTH, NULL, "what the recipe is called")},
-    {TEXT(description), FOR(BOTH, "\"\"", "one line on what it makes")},
-    {CHOICE(kind, KINDS), FOR(BOTH, NULL, "what is trained")},
+    {TEXT(name), FOR(ALL, NULL, "what the recipe is called")},
+    {TEXT(description), FOR(ALL, "\"\"", "one line on what it makes")},
+    {CHOICE(kind, KINDS), FOR(ALL, NULL, "what is trained")},
 
     {TEXT(data.source),
-     FOR(BOTH, "\"fashion-mnist\"", "\"fashion-mnist\", or a directory of pictures or IDX files")},
-    {BOOL(data.mirror), FOR(BOTH, "false", "mirror pictures left-right at random while training")},
+     FOR(ALL, "\"fashion-mnist\"",
+         "\"fashion-mnist\", or a directory of pictures or IDX files; of text: \"kjv\", a file or a folder")},
+    {TEXT(data.tokenizer),
+     FOR(TEXTUAL, "\"characters\"",
+         "\"characters\" (those of the text), \"bytes\", or GPT-2's files: tokenizer.json or a folder")},
+    {FLOAT(data.validation, 0, 0.5), FOR(TEXTUAL, "0.05", "part of the text that is kept for validation")},
+    {U64(data.split_seed), FOR(TEXTUAL, "0", "decides which part")},
+    {BOOL(data.mirror), FOR(PICTURES, "false", "mirror pictures left-right at random while training")},
     {U32(data.size, 0, 1024),
-     FOR(BOTH, "0", "crop and scale the pictures of a folder to this height and width; 0: leave them")},
-    {U32(data.height, 0, 1024), FOR(BOTH, "0", "pixels; 0: as the data says")},
-    {U32(data.width, 0, 1024), FOR(BOTH, "0", "pixels; 0: as the data says")},
-    {U32(data.channels, 0, 4), FOR(BOTH, "0", "1 for grey, 3 for colour; 0: as the data says")},
-    {U32(data.classes, 0, 64), FOR(BOTH, "0", "number of classes; 0: as the data says")},
-    {TEXTS(data.class_names), FOR(BOTH, "[]", "what the classes are called; empty: as the data says")},
+     FOR(PICTURES, "0", "crop and scale the pictures of a folder to this height and width; 0: leave them")},
+    {U32(data.height, 0, 1024), FOR(PICTURES, "0", "pixels; 0: as the data says")},
+    {U32(data.width, 0, 1024), FOR(PICTURES, "0", "pixels; 0: as the data says")},
+    {U32(data.channels, 0, 4), FOR(PICTURES, "0", "1 for grey, 3 for colour; 0: as the data says")},
+    {U32(data.classes, 0, 64), FOR(PICTURES, "0", "number of classes; 0: as the data says")},
+    {TEXTS(data.class_names), FOR(PICTURES, "[]", "what the classes are called; empty: as the data says")},
 
     {U32(unet.base, 2, 1024),
      FOR(IMAGE, NULL, "channels of the first level; even, and a multiple of unet.groups")},
@@ -77,31 +101,59 @@ const pm_recipe_field pm_recipe_fields[] = {
     {FLOAT(classifier.dropout, 0, 0.9),
      FOR(CLASSIFIER, "0.0", "probability, on the features while training")},
 
+    {U32(transformer.vocabulary, 0, 1000000), FOR(TEXTUAL, "0", "tokens; 0: as the tokenizer says")},
+    {U32(transformer.context, 2, 65536),
+     FOR(TEXTUAL, NULL, "tokens of a window: the most that are seen at once")},
+    {U32(transformer.width, 2, 8192), FOR(TEXTUAL, NULL, "of the features; a multiple of transformer.heads")},
+    {U32(transformer.layers, 1, PM_TRANSFORMER_LAYERS), FOR(TEXTUAL, NULL, "blocks of attention and MLP")},
+    {U32(transformer.heads, 1, 128), FOR(TEXTUAL, NULL, "of attention")},
+    {U32(transformer.kv_heads, 0, 128),
+     FOR(TEXTUAL, "0", "heads of keys and values, a divisor of transformer.heads; 0: as many")},
+    {U32(transformer.hidden, 0, 32768),
+     FOR(TEXTUAL, "0", "width inside the MLP; 0: 4 transformer.width, or 8/3 of it with swiglu")},
+    {CHOICE(transformer.positions, POSITIONS), FOR(TEXTUAL, "\"rope\"", "how positions are told")},
+    {FLOAT(transformer.theta, 2, 1e9), FOR(TEXTUAL, "10000.0", "base of rotary positions")},
+    {CHOICE(transformer.norm, NORMS), FOR(TEXTUAL, "\"rms\"", "RMSNorm or LayerNorm")},
+    {CHOICE(transformer.mlp, MLPS), FOR(TEXTUAL, "\"swiglu\"", "the MLP's activation")},
+    {BOOL(transformer.tied), FOR(TEXTUAL, "true", "use the embedding table as the head")},
+    {BOOL(transformer.time), FOR(MASKED, "false", "tell the network the time of the process (adaLN)")},
+    {FLOAT(transformer.dropout, 0, 0.9), FOR(TEXTUAL, "0.0", "probability, while training")},
+
+    {CHOICE(masked.objective, OBJECTIVES), FOR(MASKED, "\"k\"",
+                                               "the loss: \"k\" (so many masks, the least noisy), \"t\" or "
+                                               "\"lambda\" (a time or a rate), or \"bert\" (one "
+                                               "rate, no bound)")},
+    {CHOICE(masked.schedule, MASKINGS),
+     FOR(MASKED, "\"linear\"", "of objective t: how the rate of masks grows with time")},
+    {FLOAT(masked.eps, 0, 0.5), FOR(MASKED, "0.001", "probability that a token is never masked")},
+    {FLOAT(masked.power, 0, 100),
+     FOR(MASKED, "2.0", "of schedule polynomial: its exponent; of objective bert: the rate, 0.15")},
+    {FLOAT(masked.t_min, 0, 0.5), FOR(MASKED, "0.001", "the earliest time")},
+    {BOOL(masked.stratified), FOR(MASKED, "true", "spread the times of a batch evenly")},
     {CHOICE(process.schedule, SCHEDULES), FOR(IMAGE, "\"cosine\"", "how the noise grows with time")},
     {U32(process.timesteps, 2, 10000), FOR(IMAGE, "1000", "T; the linear schedule needs more than 20")},
     {CHOICE(process.target, TARGETS), FOR(IMAGE, "\"v\"", "what the network predicts")},
 
-    {U32(training.batch, 1, 4096), FOR(BOTH, NULL, "pictures in a step")},
-    {U32(training.steps, 1, 10000000), FOR(BOTH, NULL, "of the whole training")},
-    {FLOAT(training.learning_rate, 1e-9, 1), FOR(BOTH, NULL, "at its highest")},
-    {U32(training.warmup, 0, 1000000), FOR(BOTH, "0", "steps over which the learning rate rises from 0")},
+    {U32(training.batch, 1, 4096), FOR(ALL, NULL, "pictures, or windows of text, in a step")},
+    {U32(training.steps, 1, 10000000), FOR(ALL, NULL, "of the whole training")},
+    {FLOAT(training.learning_rate, 1e-9, 1), FOR(ALL, NULL, "at its highest")},
+    {U32(training.warmup, 0, 1000000), FOR(ALL, "0", "steps over which the learning rate rises from 0")},
     {CHOICE(training.decay, DECAYS),
-     FOR(BOTH, "\"constant\"", "how the learning rate falls, to 0 at the last step")},
-    {FLOAT(training.beta1, 0, 0.9999), FOR(BOTH, "0.9", "AdamW: decay of the mean of gradients")},
-    {FLOAT(training.beta2, 0, 0.999999), FOR(BOTH, "0.999", "AdamW: decay of the mean of their squares")},
-    {FLOAT(training.eps, 1e-12, 1), FOR(BOTH, "1e-8", "AdamW: added to the root of that mean")},
+     FOR(ALL, "\"constant\"", "how the learning rate falls, to 0 at the last step")},
+    {FLOAT(training.beta1, 0, 0.9999), FOR(ALL, "0.9", "AdamW: decay of the mean of gradients")},
+    {FLOAT(training.beta2, 0, 0.999999), FOR(ALL, "0.999", "AdamW: decay of the mean of their squares")},
+    {FLOAT(training.eps, 1e-12, 1), FOR(ALL, "1e-8", "AdamW: added to the root of that mean")},
     {FLOAT(training.weight_decay, 0, 1),
-     FOR(BOTH, "0.0", "AdamW: of matrices and kernels, times the learning rate")},
-    {FLOAT(training.clip_norm, 0, 1e6), FOR(BOTH, "1.0", "largest norm of the whole gradient; 0: any")},
-    {FLOAT(training.ema, 0, 0.999999),
-     FOR(BOTH, "0.0", "decay of the average of the weights; 0: no average")},
-    {BOOL(training.ema_warmup), FOR(BOTH, "true", "let that decay start low, as (1 + step) / (10 + step)")},
+     FOR(ALL, "0.0", "AdamW: of matrices and kernels, times the learning rate")},
+    {FLOAT(training.clip_norm, 0, 1e6), FOR(ALL, "1.0", "largest norm of the whole gradient; 0: any")},
+    {FLOAT(training.ema, 0, 0.999999), FOR(ALL, "0.0", "decay of the average of the weights; 0: no average")},
+    {BOOL(training.ema_warmup), FOR(ALL, "true", "let that decay start low, as (1 + step) / (10 + step)")},
     {FLOAT(training.label_dropout, 0, 1),
      FOR(IMAGE, "0.15", "probability of the null class, which guidance needs")},
-    {U64(training.seed), FOR(BOTH, "0", "of all that is random")},
-    {U32(training.save_every, 0, 10000000), FOR(BOTH, "0", "steps between checkpoints; 0: only at the end")},
+    {U64(training.seed), FOR(ALL, "0", "of all that is random")},
+    {U32(training.save_every, 0, 10000000), FOR(ALL, "0", "steps between checkpoints; 0: only at the end")},
     {U32(training.sample_every, 0, 10000000),
-     FOR(IMAGE, "0", "steps between sheets of samples; 0: only at the end")},
+     FOR(IMAGE | TEXTUAL, "0", "steps between samples; 0: only at the end")},
 
     {NAME(sampling.sampler, pm_recipe_samplers), FOR(IMAGE, "\"ddim\"", "unless the command says otherwise")},
     {NAME(sampling.spacing, pm_recipe_spacings), FOR(IMAGE, "\"trailing\"", "which timesteps it visits")},
@@ -109,6 +161,23 @@ const pm_recipe_field pm_recipe_fields[] = {
     {FLOAT(sampling.eta, 0, 1), FOR(IMAGE, "0.0", "of DDIM: 0 is deterministic, 1 as random as DDPM")},
     {FLOAT(sampling.guidance, 0, 100),
      FOR(IMAGE, "2.0", "weight of the class: 1 is the model alone, more is clearer and less varied")},
+
+    {NAME(generation.sampler, pm_masked_sampler_names),
+     FOR(MASKED, "\"ancestral\"", "unless the command says otherwise")},
+    {U32(generation.steps, 0, 100000), FOR(MASKED, "0", "network passes; 0: one for each token")},
+    {U32(generation.block, 0, 65536),
+     FOR(MASKED, "0", "tokens of a block, which are filled from left to right; 0: all at once")},
+    {FLOAT(generation.temperature, 0, 10), FOR(TEXTUAL, "1.0", "0 takes the most probable token")},
+    {U32(generation.top_k, 0, 1000000), FOR(TEXTUAL, "0", "draw from so many tokens; 0: from all")},
+    {FLOAT(generation.top_p, 0, 1),
+     FOR(TEXTUAL, "1.0", "draw from the fewest tokens that have so much probability")},
+    {FLOAT(generation.min_p, 0, 1),
+     FOR(TEXTUAL, "0.0", "draw from tokens of so much of the highest probability")},
+    {FLOAT(generation.repetition, 0, 10), FOR(CAUSAL, "1.0", "penalty of tokens that were there; 1: none")},
+    {FLOAT(generation.position_temperature, 0, 100),
+     FOR(MASKED, "0.0", "of the choice of positions, where a sampler ranks them")},
+    {FLOAT(generation.threshold, 0, 1),
+     FOR(MASKED, "0.9", "of sampler threshold: reveal what is as sure as this")},
 };
 
 const size_t pm_recipe_field_count = sizeof pm_recipe_fields / sizeof pm_recipe_fields[0];
@@ -242,14 +311,17 @@ void pm_recipe_describe(void (*line)(void *user, const char *text), void *user)
 {
     for (size_t i = 0; i < pm_recipe_field_count; i++) {
         const pm_recipe_field *field = &pm_recipe_fields[i];
-        char wants[160], value[96] = "required", text[400];
+        char wants[160], value[96] = "required", text[500];
         pm_field_wants(field, wants, sizeof wants);
         if (field->fallback) (void)snprintf(value, sizeof value, "default %s", field->fallback);
-        const char *only = field->kinds == BOTH    ? ""
-                           : field->kinds == IMAGE ? KINDS[PM_KIND_IMAGE_DIFFUSION]
-                                                   : KINDS[PM_KIND_IMAGE_CLASSIFIER];
-        (void)snprintf(text, sizeof text, "%-24s %s (%s; %s%s%s)", field->path, field->help, wants, value,
-                       *only ? "; only for " : "", only);
+        char only[96] = "";
+        for (unsigned kind = 0; KINDS[kind] && field->kinds != ALL; kind++) {
+            if (!(field->kinds >> kind & 1u)) continue;
+            append(only, sizeof only, *only ? ", " : "; only for ");
+            append(only, sizeof only, KINDS[kind]);
+        }
+        (void)snprintf(text, sizeof text, "%-24s %s (%s; %s%s)", field->path, field->help, wants, value,
+                       only);
         line(user, text);
     }
 }

@@ -34,8 +34,9 @@ typedef struct pm_recipe_field {
 extern const pm_recipe_field pm_recipe_fields[];
 extern const size_t pm_recipe_field_count;
 
-/* What sampling.sampler and sampling.spacing may be; each ended by NULL. */
+/* What sampling.sampler, sampling.spacing and generation.sampler may be; each ended by NULL. */
 extern const char *const pm_recipe_samplers[];
+extern const char *const pm_masked_sampler_names[];
 extern const char *const pm_recipe_spacings[];
 
 bool pm_field_applies(const pm_recipe_field *field, pm_model_kind kind);

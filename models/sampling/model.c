@@ -15,6 +15,19 @@ static const char *metadata(const pm_safetensors *file, const char *key)
     return pm_text_find(pairs, count, key);
 }
 
+static pm_status read_tokenizer(pm_model *model, const char *path, pm_error *error)
+{
+    const char *json = model->tokenizer_json = metadata(model->file, PM_META_TOKENIZER);
+    if (!json)
+        return pm_fail(error, PM_BAD_FILE, "%s: a model of text without a tokenizer (no %s in its metadata)",
+                       path, PM_META_TOKENIZER);
+    pm_status status = pm_tokenizer_parse(json, strlen(json), path, &model->tokenizer, error);
+    uint32_t vocabulary = model->recipe.transformer.vocabulary;
+    if (status != PM_OK || pm_tokenizer_size(model->tokenizer) == vocabulary) return status;
+    return pm_fail(error, PM_BAD_FILE, "%s: the tokenizer has %u tokens, but the network %u", path,
+                   pm_tokenizer_size(model->tokenizer), vocabulary);
+}
+
 static pm_status read_header(pm_model *model, const char *path, pm_error *error)
 {
     const char *recipe = metadata(model->file, PM_META_RECIPE), *step = metadata(model->file, PM_META_STEP);
@@ -39,6 +52,8 @@ static pm_status read_header(pm_model *model, const char *path, pm_error *error)
     pm_status status = pm_recipe_parse(recipe, path, &model->recipe, error);
     if (status != PM_OK)
         return PM_BAD_FILE == status ? status : pm_fail_prefix(error, PM_BAD_FILE, "in the file's recipe");
+    if (pm_kind_is_text(model->recipe.kind)) status = read_tokenizer(model, path, error);
+    if (status != PM_OK) return status;
     model->config = pm_recipe_json(&model->recipe);
     return model->config ? PM_OK : pm_fail(error, PM_NO_MEMORY, "%s: out of host memory", path);
 }
@@ -75,6 +90,7 @@ pm_status pm_model_open(const char *path, pm_model **out, pm_error *error)
 void pm_model_close(pm_model *model)
 {
     if (!model) return;
+    pm_tokenizer_destroy(model->tokenizer);
     pm_safetensors_close(model->file);
     free(model->config);
     free(model);
@@ -90,6 +106,8 @@ pm_model_info pm_model_info_of(const pm_model *model)
         .height = recipe->data.height,
         .width = recipe->data.width,
         .channels = recipe->data.channels,
+        .vocabulary = recipe->transformer.vocabulary,
+        .context = recipe->transformer.context,
         .classes = recipe->data.classes,
         .class_names = recipe->data.class_names[0][0] ? model->class_names : NULL,
         .parameters = model->parameters,

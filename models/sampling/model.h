@@ -5,6 +5,7 @@
 #include "files/safetensors.h"
 #include "pumice_models.h"
 #include "recipes/recipe.h"
+#include "text/tokenizer.h"
 
 /* Names inside a file: a parameter's path alone for the weights, and with these before it for the rest of a
  * checkpoint. */
@@ -15,7 +16,8 @@
 /* Keys of the metadata. */
 #define PM_META_RECIPE "pumice.recipe"
 #define PM_META_STEP "pumice.step"
-#define PM_META_FORMAT "pumice.format" /* PM_FORMAT_VERSION */
+#define PM_META_TOKENIZER "pumice.tokenizer" /* of a text model: JSON */
+#define PM_META_FORMAT "pumice.format"       /* PM_FORMAT_VERSION */
 #define PM_FORMAT_VERSION "1"
 
 /* Whether the tensor of this name is a parameter, and not the optimiser's or of the average. */
@@ -27,6 +29,8 @@ struct pm_model {
     char *config;
     uint64_t step, parameters;
     const char *class_names[64];
+    pm_tokenizer *tokenizer; /* of a text model, else NULL */
+    const char *tokenizer_json;
 };
 
 /* Copies the tensor called prefix + path, which must be f32 of this shape, to `out`. PM_BAD_FILE names what

@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "graph/graph.h"
 #include "sampling/model.h"
+#include "training/losses.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,14 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Streams of randomness inside a training step. Dropout has its own, from 0x1000 on. */
-enum { STREAM_NOISE = 1, STREAM_TIMESTEP = 2, STREAM_LABEL_DROPOUT = 3 };
-
 struct pm_trainer {
     pm_recipe recipe;
     pm_graph *graph;
     pm_plan *plan;
-    pm_tensor pixels, labels, counter, loss;
+    pm_tensor counter, loss;
+    pm_batch_source data;
+    char *tokenizer; /* JSON, or NULL */
     pm_adamw_state optimizer;
     uint64_t step;
 };
@@ -48,61 +48,14 @@ static float *learning_rates(const pm_recipe *recipe, uint32_t *count)
     return rates;
 }
 
-/* The Gaussian process: noise x0 to a random timestep, predict the target, mean squared error (2006.11239 eq.
- * 14). */
-static pm_tensor diffusion_loss(pm_trainer *t, pm_tensor x0, pm_tensor label, pm_error *error)
+static pm_status build(pm_trainer *t, const pm_training_data *data, pm_error *error)
 {
     pm_graph *graph = t->graph;
     const pm_recipe *recipe = &t->recipe;
-    uint32_t batch = recipe->training.batch, timesteps = recipe->process.timesteps;
-    float *corrupt = malloc(timesteps * 2 * sizeof *corrupt),
-          *target = malloc(timesteps * 2 * sizeof *target);
-    pm_gaussian *process = NULL;
-    pm_tensor loss = PM_NONE;
-    pm_status status = corrupt && target ? pm_gaussian_create(&recipe->process, &process, error)
-                                         : pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
-    if (status == PM_OK) {
-        pm_gaussian_corrupt_table(process, corrupt);
-        pm_gaussian_target_table(process, target);
-        pm_shape table = PM_SHAPE(timesteps, 2);
-        pm_tensor noise = pm_normal(graph, t->counter, STREAM_NOISE, pm_shape_of(graph, x0));
-        pm_tensor timestep = pm_random_index(graph, t->counter, STREAM_TIMESTEP, batch, timesteps);
-        pm_tensor x = pm_corrupt(graph, x0, noise, timestep,
-                                 pm_constant(graph, "process.corrupt", PM_DTYPE_F32, table, corrupt));
-        pm_tensor wanted = pm_corrupt(graph, x0, noise, timestep,
-                                      pm_constant(graph, "process.target", PM_DTYPE_F32, table, target));
-        if (recipe->unet.classes && recipe->training.label_dropout > 0.0f) {
-            label = pm_drop_labels(graph, label, recipe->training.label_dropout, recipe->unet.classes,
-                                   t->counter, STREAM_LABEL_DROPOUT);
-        }
-        pm_tensor prediction = pm_unet(graph, &recipe->unet, x, timestep, label, t->counter);
-        loss = pm_mse(graph, prediction, wanted, PM_NONE);
-    } else {
-        pm_graph_fail(graph, status, "%s", error ? error->message : "process");
-    }
-    pm_gaussian_destroy(process);
-    free(corrupt);
-    free(target);
-    return loss;
-}
-
-static pm_status build(pm_trainer *t, const pm_dataset *data, pm_error *error)
-{
-    pm_graph *graph = t->graph;
-    const pm_recipe *recipe = &t->recipe;
-    pm_tensor label, features, x0;
-    t->pixels = pm_state(graph, "data.pixels", PM_DTYPE_U8,
-                         PM_SHAPE(data->count, data->height, data->width, data->channels));
-    t->labels = pm_state(graph, "data.labels", PM_DTYPE_U32, PM_SHAPE(data->count));
     t->counter = pm_counter(graph);
-    x0 = pm_batch_images(graph, t->pixels, t->labels, t->counter, recipe->training.batch, recipe->data.mirror,
-                         &label);
-    if (recipe->kind == PM_KIND_IMAGE_DIFFUSION) {
-        t->loss = diffusion_loss(t, x0, label, error);
-    } else {
-        pm_tensor logits = pm_classifier(graph, &recipe->classifier, x0, t->counter, &features);
-        t->loss = pm_cross_entropy(graph, logits, label, PM_NONE);
-    }
+    t->loss = pm_kind_is_text(recipe->kind)
+                  ? pm_text_loss(graph, recipe, data->n_tokens, t->counter, &t->data)
+                  : pm_picture_loss(graph, recipe, data->pictures, t->counter, &t->data, error);
     pm_output(graph, t->loss);
     pm_tensor gradient = pm_backward(graph, t->loss);
     pm_adamw_args args = {
@@ -133,24 +86,34 @@ static pm_status write_counter(pm_trainer *t, uint64_t step, pm_error *error)
     return pm_plan_write(t->plan, t->counter, counter, sizeof counter, error);
 }
 
-static pm_status prepare(pm_trainer *t, pm_device *device, const pm_dataset *data,
+static pm_status write_data(pm_trainer *t, const pm_training_data *data, pm_error *error)
+{
+    if (pm_kind_is_text(t->recipe.kind))
+        return pm_plan_write(t->plan, t->data.tokens, data->tokens, (size_t)data->n_tokens * 4, error);
+    const pm_dataset *pictures = data->pictures;
+    size_t bytes = (size_t)pictures->count * pictures->height * pictures->width * pictures->channels;
+    pm_status status = pm_plan_write(t->plan, t->data.pixels, pictures->pixels, bytes, error);
+    if (status != PM_OK) return status;
+    return pm_plan_write(t->plan, t->data.labels, pictures->labels, (size_t)pictures->count * 4, error);
+}
+
+static pm_status prepare(pm_trainer *t, pm_device *device, const pm_training_data *data,
                          const pm_plan_options *options, pm_error *error)
 {
     pm_plan_options plan_options = options ? *options : (pm_plan_options){0};
     plan_options.seed = t->recipe.training.seed;
+    if (data->tokenizer) {
+        t->tokenizer = strdup(data->tokenizer);
+        if (!t->tokenizer) return pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
+    }
     pm_status status = build(t, data, error);
     if (status == PM_OK) status = pm_plan_create(device, t->graph, &plan_options, &t->plan, error);
-    if (status == PM_OK) {
-        size_t bytes = (size_t)data->count * data->height * data->width * data->channels;
-        status = pm_plan_write(t->plan, t->pixels, data->pixels, bytes, error);
-    }
-    if (status == PM_OK)
-        status = pm_plan_write(t->plan, t->labels, data->labels, (size_t)data->count * 4, error);
+    if (status == PM_OK) status = write_data(t, data, error);
     if (status == PM_OK) status = write_counter(t, 0, error);
     return status;
 }
 
-pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm_dataset *data,
+pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
                             const pm_plan_options *options, pm_trainer **out, pm_error *error)
 {
     *out = NULL;
@@ -173,6 +136,7 @@ void pm_trainer_destroy(pm_trainer *trainer)
     if (!trainer) return;
     pm_plan_destroy(trainer->plan);
     pm_graph_destroy(trainer->graph);
+    free(trainer->tokenizer);
     free(trainer);
 }
 
@@ -277,9 +241,11 @@ static pm_status write_states(pm_trainer *t, const flat_state *states, uint32_t 
     }
     if (status == PM_OK) {
         (void)snprintf(step, sizeof step, "%" PRIu64, t->step);
-        pm_text_pair metadata[] = {
-            {PM_META_FORMAT, PM_FORMAT_VERSION}, {PM_META_RECIPE, recipe}, {PM_META_STEP, step}};
-        status = pm_safetensors_write(path, c.tensors, c.count, metadata, 3, error);
+        pm_text_pair metadata[] = {{PM_META_FORMAT, PM_FORMAT_VERSION},
+                                   {PM_META_RECIPE, recipe},
+                                   {PM_META_STEP, step},
+                                   {PM_META_TOKENIZER, t->tokenizer}};
+        status = pm_safetensors_write(path, c.tensors, c.count, metadata, t->tokenizer ? 4 : 3, error);
     }
     free_contents(&c);
     free(recipe);

@@ -1,5 +1,5 @@
 /* Training: the whole step (batch, corrupt, network, loss, gradients, clip, AdamW, EMA) as one plan, its
- * checkpoints, and the data set on the device. */
+ * checkpoints, and the data on the device. */
 #ifndef PM_TRAINING_TRAINER_H
 #define PM_TRAINING_TRAINER_H
 
@@ -8,10 +8,18 @@
 
 typedef struct pm_trainer pm_trainer;
 
-/* Copies the training part of the data set to the device and plans the step. `recipe` must have been fitted
- * to the data (pm_recipe_fit). Parameters start from recipe->training.seed. The device must outlive the
- * trainer. */
-pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm_dataset *data,
+/* What is trained on: pictures, or the tokens of a text. */
+typedef struct pm_training_data {
+    const pm_dataset *pictures;
+    const uint32_t *tokens; /* [n_tokens], each below the recipe's transformer.vocabulary */
+    uint32_t n_tokens;
+    const char *tokenizer; /* its JSON, which goes into the model's file */
+} pm_training_data;
+
+/* Copies the data to the device and plans the step. `recipe` must have been fitted to the data
+ * (pm_recipe_fit, pm_recipe_fit_text). Parameters start from recipe->training.seed. The device must outlive
+ * the trainer. */
+pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
                             const pm_plan_options *options, pm_trainer **out, pm_error *error);
 void pm_trainer_destroy(pm_trainer *trainer);
 
