@@ -262,7 +262,7 @@ typedef struct pm_norm_args {
     pm_tensor scale, shift;
     float eps; /* added to the variance, at least 1e-30; 0: 1e-5 */
     bool silu; /* apply x sigmoid(x) to the result */
-    bool rms;  /* of layer_norm: divide by the root mean square and subtract no mean (RMSNorm, 1910.07467) */
+    bool rms;  /* of layer_norm alone: divide by the root mean square, subtract no mean (1910.07467) */
 } pm_norm_args;
 
 /* Group normalisation (1803.08494) of x [B,...,C] over the positions and the C/groups channels of a group;
