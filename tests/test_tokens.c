@@ -5,6 +5,7 @@
 #include "device_helpers.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define NOT_MASKED 0xffffffffu
 #define MASK 999u
@@ -22,10 +23,16 @@ static run begin(void)
     return r;
 }
 
-static void plan(run *r)
+static void plan_cut(run *r, uint64_t storage_range)
 {
     pm_error error = {0};
-    expect_ok(pm_plan_create(device, r->graph, NULL, &r->plan, &error), &error);
+    pm_plan_options options = {.storage_range = storage_range};
+    expect_ok(pm_plan_create(device, r->graph, &options, &r->plan, &error), &error);
+}
+
+static void plan(run *r)
+{
+    plan_cut(r, 0);
 }
 
 static void end(run *r)
@@ -355,6 +362,53 @@ static void a_batch_may_be_split(void **state)
     }
 }
 
+/* ---- Dispatches in pieces ------------------------------------------------------------------------------ */
+
+enum { CUT_BATCH = 330, CUT_LENGTH = 70, CUT_WORDS = CUT_BATCH * CUT_LENGTH, MANY = 9001, CUT_KINDS = 6 };
+
+/* All of it, with bindings of at most `range` bytes (0: the device's); returns the pieces that it took. */
+static uint32_t draw_cut(uint64_t range, uint32_t *out[CUT_KINDS])
+{
+    run r = begin();
+    pm_masking cosine = {.schedule = PM_MASKING_COSINE, .stratified = true};
+    pm_tensor y[CUT_KINDS], rate;
+    pm_tensor corpus = places(r.graph, "corpus", 1, 1000);
+    pm_tensor tokens = pm_batch_tokens(r.graph, corpus, r.counter, 1, CUT_BATCH, CUT_LENGTH);
+    pm_tensor k = pm_mask_counts(r.graph, r.counter, 2, CUT_BATCH, CUT_LENGTH, false, NULL);
+    (void)pm_mask_times(r.graph, r.counter, 3, CUT_BATCH, cosine, &rate, NULL);
+    pm_tensor fixed = pm_random_index(r.graph, r.counter, 6, CUT_WORDS, 3);
+    fixed = pm_reshape(r.graph, fixed, PM_SHAPE(CUT_BATCH, CUT_LENGTH));
+    y[0] = pm_mask_tokens(r.graph, tokens, rate, MASK, fixed, r.counter, 4, NULL);
+    y[1] = pm_mask_tokens(r.graph, tokens, k, MASK, fixed, r.counter, 4, &y[2]);
+    y[3] = pm_mask_times(r.graph, r.counter, 3, MANY, cosine, NULL, NULL);
+    y[4] = pm_mask_counts(r.graph, r.counter, 2, MANY, 50, true, NULL);
+    y[5] = pm_digits(r.graph, pm_reshape(r.graph, tokens, PM_SHAPE(CUT_WORDS / 2, 2)), 1000);
+    for (uint32_t i = 0; i < CUT_KINDS; i++) pm_output(r.graph, y[i]);
+    plan_cut(&r, range);
+    at(&r, 2, 9, 5);
+    for (uint32_t i = 0; i < CUT_KINDS; i++) {
+        out[i] = calloc(CUT_WORDS, sizeof **out);
+        assert_non_null(out[i]);
+        read_words(&r, y[i], out[i], pm_count_of(r.graph, y[i]));
+    }
+    uint32_t pieces = pm_plan_stats_of(r.plan).pieces;
+    end(&r);
+    return pieces;
+}
+
+static void pieces_give_the_same(void **state)
+{
+    uint32_t *whole[CUT_KINDS], *cut[CUT_KINDS];
+    (void)state;
+    uint32_t one_each = draw_cut(0, whole), pieces = draw_cut(16384, cut);
+    assert_true(pieces >= one_each + 20);
+    for (uint32_t i = 0; i < CUT_KINDS; i++) {
+        assert_memory_equal(whole[i], cut[i], CUT_WORDS * 4);
+        free(whole[i]);
+        free(cut[i]);
+    }
+}
+
 /* ---- Wrong use ----------------------------------------------------------------------------------------- */
 
 static void expect_refusal(run *r, const char *part)
@@ -397,10 +451,11 @@ static void wrong_arguments_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_begin_everywhere),   cmocka_unit_test(masks_are_as_many_as_the_rate_says),
-        cmocka_unit_test(all_subsets_are_alike),      cmocka_unit_test(schedules_have_their_means),
-        cmocka_unit_test(stratified_counts_are_even), cmocka_unit_test(counts_are_uniform),
-        cmocka_unit_test(a_batch_may_be_split),       cmocka_unit_test(wrong_arguments_are_refused),
+        cmocka_unit_test(windows_begin_everywhere),    cmocka_unit_test(masks_are_as_many_as_the_rate_says),
+        cmocka_unit_test(all_subsets_are_alike),       cmocka_unit_test(schedules_have_their_means),
+        cmocka_unit_test(stratified_counts_are_even),  cmocka_unit_test(counts_are_uniform),
+        cmocka_unit_test(a_batch_may_be_split),        cmocka_unit_test(pieces_give_the_same),
+        cmocka_unit_test(wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
