@@ -134,10 +134,10 @@ uvec2 weight(float l)
     return pm_wide_of(pm_exp(exponent(l)));
 }
 
-// The greatest t such that the tokens of key >= t, among those of key >= least, number at least `need`, or
-// (MASS) weigh so much: three bits at a time from the top. What reaches `need` with 0 always does.
+// The greatest t such that the tokens of key >= t number at least `need`, or (MASS) weigh so much: three bits at
+// a time from the top.
 #define SEARCH(name, MASS)                                                                      \
-    uint name(uint least, uvec2 need)                                                           \
+    uint name(uvec2 need)                                                                       \
     {                                                                                           \
         uint found = 0;                                                                         \
         for (int shift = 30; shift >= 0; shift -= 3) {                                          \
@@ -147,9 +147,8 @@ uvec2 weight(float l)
                 float l = logit(i);                                                             \
                 uint key = pm_ordered(l);                                                       \
                 uvec2 w = MASS ? weight(l) : uvec2(1, 0);                                       \
-                bool counts = key >= least;                                                     \
                 [[unroll]] for (uint c = 0; c < CANDIDATES; c++) {                              \
-                    bool above = counts && key >= (found | ((c + 1) << shift));                 \
+                    bool above = key >= (found | ((c + 1) << shift));                           \
                     sums[c] = pm_wide_add(sums[c], above ? w : uvec2(0));                       \
                 }                                                                               \
             }                                                                                   \
@@ -218,7 +217,7 @@ void main()
 
     uint threshold = 0;
     uvec2 before;
-    if (TOP_K) threshold = search_count(0, uvec2(p.top_k, 0));
+    if (TOP_K) threshold = search_count(uvec2(p.top_k, 0));
     if (TOP_P) {
         uvec2 mass = uvec2(0);
         for (uint i = lane; i < p.width; i += ROW_LANES) {
@@ -226,7 +225,7 @@ void main()
             if (pm_ordered(l) >= threshold) mass = pm_wide_add(mass, weight(l));
         }
         uvec2 need = pm_wide_scale(sum_lanes(mass, before), p.top_p, true);
-        threshold = max(threshold, search_mass(threshold, need));
+        threshold = search_mass(need); // not below what k left, which has this mass
     }
 
     // Now each lane has neighbouring tokens, since the draw goes through them in order.

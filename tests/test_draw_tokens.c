@@ -473,6 +473,71 @@ static void test_rare_tokens_on_the_device(void **state)
     close_drawing(&d);
 }
 
+/* Of 2^upper equal tokens the upper bits of the random number choose one. */
+static void expect_upper_bits(uint32_t upper, uint32_t row_lanes, const uint32_t *steps, uint32_t count)
+{
+    static const float logits[4096];
+    static const double same[4096];
+    drawing d;
+    pm_draw_attr attr = {{.temperature = 1.0f}, 2, row_lanes};
+    uint32_t width = 1u << upper;
+    open_drawing(&d, 1, width, attr);
+    write_to(d.plan, d.logits, logits, sizeof(float) * width);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t counter[4] = {steps[i], 0, 5, 6};
+        uint32_t bits = pm_draw_element(counter, attr.stream, 0, 0), token;
+        assert_true(i > 0 || bits << upper == 0);
+        assert_int_equal(pm_draw_row(same, NULL, width, &attr.args, bits, 0).token, bits >> (32 - upper));
+        write_to(d.plan, d.counter, counter, sizeof counter);
+        run_once(d.plan);
+        read_from(d.plan, d.token, &token, sizeof token);
+        assert_int_equal(token, bits >> (32 - upper));
+    }
+    close_drawing(&d);
+}
+
+/* At the first step the lower 26 bits are 0 (found by trying): running sums are met exactly, that of a lane's
+ * first token too. */
+static void test_equal_tokens(void **state)
+{
+    (void)state;
+    static const uint32_t steps[] = {74062057, 0, 1, 2, 3, 4, 5, 6};
+    expect_upper_bits(12, 1, steps, 8);
+    expect_upper_bits(12, 64, steps, 8);
+    expect_upper_bits(6, 64, steps, 8);
+}
+
+/* Logits that are neighbouring floats are not equals. */
+static void test_neighbouring_floats(void **state)
+{
+    (void)state;
+    enum { WIDTH = 9 };
+    for (uint32_t p = 0; p < 2; p++) {
+        drawing d;
+        float logits[2 * WIDTH], confidence[2];
+        uint32_t tokens[2];
+        pm_draw_args args = {.temperature = 1.0f};
+        if (p) {
+            args.top_p = 3.0f / 9.0f - 1e-4f;
+        } else {
+            args.top_k = 2;
+        }
+        for (uint32_t i = 0; i < WIDTH; i++) {
+            logits[i] = i % 3 == 1 ? nextafterf(3.0f, 4.0f) : 3.0f;
+            logits[WIDTH + i] = i % 3 == 0 ? -3.0f : nextafterf(-3.0f, -4.0f);
+        }
+        open_drawing(&d, 2, WIDTH, (pm_draw_attr){args, 1, 0});
+        write_to(d.plan, d.logits, logits, sizeof logits);
+        run_once(d.plan);
+        read_from(d.plan, d.token, tokens, sizeof tokens);
+        read_from(d.plan, d.confidence, confidence, sizeof confidence);
+        assert_int_equal(tokens[0] % 3, 1);
+        assert_int_equal(tokens[1] % 3, 0);
+        for (uint32_t i = 0; i < 2; i++) assert_true(fabsf(confidence[i] - 1.0f / 3.0f) < 1e-6f);
+        close_drawing(&d);
+    }
+}
+
 /* Minus infinity is never drawn; a row of nothing else gives token 0 with confidence 0. */
 static void test_infinite_logits(void **state)
 {
@@ -531,6 +596,8 @@ int main(void)
         cmocka_unit_test(test_draws_are_as_defined),
         cmocka_unit_test(test_draws_have_their_frequency),
         cmocka_unit_test(test_rare_tokens_on_the_device),
+        cmocka_unit_test(test_equal_tokens),
+        cmocka_unit_test(test_neighbouring_floats),
         cmocka_unit_test(test_batches_do_not_matter),
         cmocka_unit_test(test_infinite_logits),
         cmocka_unit_test(test_wrong_arguments),
