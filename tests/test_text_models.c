@@ -66,7 +66,8 @@ static int set_up(void **state)
     fresh_tokens = malloc(FRESH * sizeof *fresh_tokens);
     walk(train_tokens, TRAIN, 0, 1);
     walk(fresh_tokens, FRESH, WINDOW, 2);
-    bool good = mkdtemp(folder) && pm_tokenizer_characters("abcd", 4, &tokenizer, &error) == PM_OK &&
+    bool good = mkdtemp(folder) &&
+                pm_tokenizer_characters((const uint8_t *)"abcd", 4, &tokenizer, &error) == PM_OK &&
                 pm_tokenizer_json(tokenizer, &tokenizer_json, &error) == PM_OK &&
                 pm_device_open(NULL, &device, &error) == PM_OK;
     if (!good) fprintf(stderr, "%s\n", error.message);

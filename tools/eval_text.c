@@ -57,7 +57,7 @@ static uint64_t characters_of(const scored *s, uint32_t count)
     size_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         size_t size;
-        (void)pm_tokenizer_bytes_of(s->corpus.tokenizer, s->tokens[i], &size);
+        (void)pm_tokenizer_token(s->corpus.tokenizer, s->tokens[i], &size);
         bytes += size;
     }
     return pm_count_characters((const uint8_t *)s->text, bytes < s->bytes ? bytes : s->bytes);

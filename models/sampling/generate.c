@@ -72,7 +72,7 @@ static pm_status allocate(pm_texts *out, uint32_t count, pm_error *error)
     return PM_OK;
 }
 
-pm_status pm_generation_append(pm_generation *g, uint32_t i, const char *bytes, size_t count, pm_error *error)
+pm_status pm_generation_append(pm_generation *g, uint32_t i, const void *bytes, size_t count, pm_error *error)
 {
     size_t size = g->out->sizes[i];
     char *text = realloc(g->out->texts[i], size + count + 1);

@@ -15,7 +15,7 @@ typedef struct pm_generation {
 } pm_generation;
 
 /* Appends bytes to text i. */
-pm_status pm_generation_append(pm_generation *g, uint32_t i, const char *bytes, size_t count,
+pm_status pm_generation_append(pm_generation *g, uint32_t i, const void *bytes, size_t count,
                                pm_error *error);
 
 /* pm_ar_options.load and the like: writes the model's weights into a plan. `user` begins with a

@@ -46,7 +46,7 @@ static bool extend(writing *w, uint32_t i, uint32_t token)
     pm_generation *g = &w->generation;
     uint32_t index = w->done + i;
     size_t before = g->out->sizes[index], longest = longest_stop(&g->options), count;
-    const char *bytes = pm_tokenizer_bytes_of(g->model->tokenizer, token, &count);
+    const uint8_t *bytes = pm_tokenizer_token(g->model->tokenizer, token, &count);
     w->status = pm_generation_append(g, index, bytes, count, &w->error);
     if (w->status != PM_OK) return false;
     g->out->tokens++;
@@ -59,7 +59,7 @@ static bool extend(writing *w, uint32_t i, uint32_t token)
         g->out->sizes[index] = end;
     }
     if (w->ended[i] || !g->options.gained) return true;
-    return g->options.gained(g->options.user, index, bytes, count);
+    return g->options.gained(g->options.user, index, (const char *)bytes, count);
 }
 
 static bool on_token(void *user, uint32_t step, const uint32_t *tokens)
@@ -122,17 +122,19 @@ static pm_status write_all(writing *w, const uint32_t *prompt, uint32_t n, pm_er
 pm_status pm_generate_autoregressive(pm_generation *g, pm_error *error)
 {
     writing w = {.generation = *g, .prompt_bytes = g->options.prompt ? strlen(g->options.prompt) : 0};
-    uint32_t *prompt = NULL, n = 0;
+    uint32_t *prompt = NULL;
+    size_t n = 0;
     if (g->options.suffix || g->options.infill) {
         return pm_fail(error, PM_BAD_USAGE,
                        "%s writes from left to right: it takes a prompt, and neither a suffix nor blanks",
                        g->model->recipe.name);
     }
-    pm_status status = pm_tokenizer_encode(g->model->tokenizer, g->options.prompt ? g->options.prompt : "",
-                                           w.prompt_bytes, false, &prompt, &n, error);
+    const char *text = g->options.prompt ? g->options.prompt : "";
+    pm_status status = pm_tokenizer_encode(g->model->tokenizer, (const uint8_t *)text, w.prompt_bytes, false,
+                                           &prompt, &n, error);
     w.ended = calloc(g->options.batch, sizeof *w.ended);
     if (status == PM_OK && !w.ended) status = pm_fail(error, PM_NO_MEMORY, "text: out of host memory");
-    if (status == PM_OK) status = write_all(&w, prompt, n, error);
+    if (status == PM_OK) status = write_all(&w, prompt, (uint32_t)n, error);
     free(w.ended);
     free(prompt);
     return status;

@@ -38,8 +38,8 @@ static pm_status write_text(pm_generation *g, uint32_t i, const uint32_t *canvas
     g->out->texts[i][0] = '\0';
     for (uint32_t k = 0; status == PM_OK && k < length; k++) {
         size_t count = strlen(masked);
-        const char *bytes = masked;
-        if (canvas[k] < mask) bytes = pm_tokenizer_bytes_of(g->model->tokenizer, canvas[k], &count);
+        const void *bytes = masked;
+        if (canvas[k] < mask) bytes = pm_tokenizer_token(g->model->tokenizer, canvas[k], &count);
         status = pm_generation_append(g, i, bytes, count, error);
     }
     return status;

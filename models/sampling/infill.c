@@ -47,7 +47,11 @@ static pm_status add_part(pm_infill *out, const pm_tokenizer *tokenizer, const c
         return pm_fail(error, PM_BAD_USAGE, "infill: more than %d blanks", PM_MOST_BLANKS);
     pm_infill_part *part = &out->parts[out->count++];
     *part = (pm_infill_part){.least = least, .most = most};
-    return pm_tokenizer_encode(tokenizer, text, size, false, &part->tokens, &part->n, error);
+    size_t n;
+    pm_status status =
+        pm_tokenizer_encode(tokenizer, (const uint8_t *)text, size, false, &part->tokens, &n, error);
+    if (status == PM_OK) part->n = (uint32_t)n;
+    return status;
 }
 
 pm_status pm_infill_parse(const pm_tokenizer *tokenizer, const char *text, pm_infill *out, pm_error *error)

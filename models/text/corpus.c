@@ -28,8 +28,12 @@ static pm_status choose_tokenizer(const pm_corpus_options *o, const pm_text *tex
 static pm_status tokenize(const pm_corpus *corpus, const pm_text *part, uint32_t **tokens, uint32_t *count,
                           pm_error *error)
 {
+    size_t n; /* at most as many as bytes, and so below 2^31 */
     if (part->size == 0) return PM_OK;
-    return pm_tokenizer_encode(corpus->tokenizer, part->bytes, part->size, true, tokens, count, error);
+    pm_status status =
+        pm_tokenizer_encode(corpus->tokenizer, part->bytes, part->size, true, tokens, &n, error);
+    if (status == PM_OK) *count = (uint32_t)n;
+    return status;
 }
 
 static pm_status split_and_tokenize(const pm_corpus_options *o, const pm_text *text, pm_corpus *out,
