@@ -1,6 +1,6 @@
 /* What a canvas takes: every mode against a definition with sorting, drawn positions by their frequency. */
 /* ctest labels: device */
-#include "device_helpers.h"
+#include "drawing.h"
 
 #include "base/philox.h"
 
@@ -64,25 +64,6 @@ static void close_revealing(revealing *r)
 {
     pm_plan_destroy(r->plan);
     pm_graph_destroy(r->graph);
-}
-
-static void write_to(pm_plan *plan, pm_tensor tensor, const void *data, size_t bytes)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_write(plan, tensor, data, bytes, &error), &error);
-}
-
-static void read_from(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_read(plan, tensor, data, bytes, &error), &error);
-}
-
-static void run_once(pm_plan *plan)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_run(plan, 1, &error), &error);
-    expect_ok(pm_plan_wait(plan, &error), &error);
 }
 
 /* ---- By definition ------------------------------------------------------------------------------------- */
