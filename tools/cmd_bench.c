@@ -328,15 +328,83 @@ static pm_status count_flops(pm_device *device, const forward *f, double *flops,
     return status;
 }
 
-static pm_status run_sample(const char *name, pm_device *device, json_t *list, pm_error *error)
+static void report_tokens(const char *what, uint32_t tokens, double seconds, json_t *list)
 {
-    pm_model *model = NULL;
+    double rate = seconds > 0 ? tokens / seconds : 0;
+    if (!cli.json) printf("%-58s %.4g tokens/s (%u in %.3g s)\n", what, rate, tokens, seconds);
+    (void)json_array_append_new(list, json_pack("{s:s, s:i, s:f, s:f}", "name", what, "tokens", (int)tokens,
+                                                "seconds", seconds, "tokens_per_second", rate));
+}
+
+/* Half the context as a prompt, and the rest of it drawn; the second of two runs, when pipelines are made.
+ * The text is the model's own. */
+static pm_status time_text(pm_device *device, const pm_model *model, pm_text_options *o, pm_texts *texts,
+                           pm_error *error)
+{
+    pm_texts warm = {0};
+    pm_status status = pm_model_generate(device, model, o, &warm, error);
+    if (status == PM_OK && o->n_stop == 0) {
+        char *prompt = warm.texts[0];
+        pm_text_options second = *o;
+        if (strcmp(pm_model_info_of(model).kind, "text-autoregressive") == 0) second.prompt = prompt;
+        pm_texts ignored = {0};
+        status = pm_model_generate(device, model, &second, &ignored, error);
+        pm_texts_free(&ignored);
+        if (status == PM_OK) status = pm_model_generate(device, model, &second, texts, error);
+    }
+    pm_texts_free(&warm);
+    return status;
+}
+
+static pm_status bench_causal(pm_device *device, const pm_model *model, json_t *list, pm_error *error)
+{
+    const pm_model_info info = pm_model_info_of(model);
+    pm_texts texts = {0};
+    char what[128];
+    pm_text_options o = pm_text_defaults();
+    o.precision = cli_precision();
+    o.count = args.batch ? args.batch : 1;
+    o.length = info.context / 2 > 1 ? info.context / 2 - 1 : 1;
+    pm_status status = time_text(device, model, &o, &texts, error);
+    if (status == PM_OK) {
+        (void)snprintf(what, sizeof what, "sample %s, prompt, batch %u", info.name, o.count);
+        report_tokens(what, texts.prompt_tokens, texts.prompt_seconds, list);
+        (void)snprintf(what, sizeof what, "sample %s, decode, batch %u", info.name, o.count);
+        report_tokens(what, texts.tokens, texts.seconds, list);
+    }
+    pm_texts_free(&texts);
+    return status;
+}
+
+/* With few steps and with many: what a pass costs is the same, how many tokens it reveals is not. */
+static pm_status bench_masked(pm_device *device, const pm_model *model, json_t *list, pm_error *error)
+{
+    static const uint32_t tokens_a_step[] = {1, 4, 16};
+    const pm_model_info info = pm_model_info_of(model);
+    pm_status status = PM_OK;
+    char what[128];
+    for (uint32_t i = 0; status == PM_OK && i < 3; i++) {
+        pm_texts texts = {0};
+        pm_text_options o = pm_text_defaults();
+        o.precision = cli_precision();
+        o.count = args.batch ? args.batch : 1;
+        o.steps = (info.context + tokens_a_step[i] - 1) / tokens_a_step[i];
+        status = time_text(device, model, &o, &texts, error);
+        (void)snprintf(what, sizeof what, "sample %s, batch %u, %u passes, %.3g tokens a pass", info.name,
+                       o.count, texts.passes, texts.passes ? (double)texts.tokens / texts.passes : 0.0);
+        if (status == PM_OK) report_tokens(what, texts.tokens, texts.seconds, list);
+        pm_texts_free(&texts);
+    }
+    return status;
+}
+
+static pm_status run_sample_pictures(const pm_model *model, pm_device *device, json_t *list, pm_error *error)
+{
     step_times times = {0};
     cli_timing timing = {0};
     char what[128];
+    pm_status status = PM_OK;
     pm_sample_options o = pm_sample_defaults();
-    pm_status status = cli_open_model(name, &model, error);
-    if (status != PM_OK) return status;
     const pm_model_info info = pm_model_info_of(model);
     o.count = o.batch = args.batch ? args.batch : 64;
     cli_resolve_sampling(model, &o);
@@ -358,6 +426,24 @@ static pm_status run_sample(const char *name, pm_device *device, json_t *list, p
     if (status == PM_OK)
         status = report_model(what, device, &timing, "images", (double)o.count / recipe_steps, list, error);
     free(pixels);
+    return status;
+}
+
+static pm_status run_sample(const char *name, pm_device *device, json_t *list, pm_error *error)
+{
+    pm_model *model = NULL;
+    pm_status status = cli_open_model(name, &model, error);
+    if (status != PM_OK) return status;
+    switch (model->recipe.kind) {
+    case PM_KIND_TEXT_AUTOREGRESSIVE:
+        status = bench_causal(device, model, list, error);
+        break;
+    case PM_KIND_TEXT_MASKED:
+        status = bench_masked(device, model, list, error);
+        break;
+    default:
+        status = run_sample_pictures(model, device, list, error);
+    }
     pm_model_close(model);
     return status;
 }
@@ -435,15 +521,16 @@ const cli_verb cli_bench = {
     .arguments = "SUBJECT ...",
     .least = 1,
     .most = 1 + MOST_NUMBERS,
-    .about = "SUBJECT is one of\n"
-             "  matmul M N K                                     [M,K] times [K,N]\n"
-             "  conv BATCH HEIGHT WIDTH IN OUT [KERNEL [STRIDE]]  kernel 3 and stride 1 if not said\n"
-             "  attention BATCH LENGTH HEADS WIDTH               WIDTH channels a head\n"
-             "  ops [NAME]                                       every operator, or those that begin so\n"
-             "  train RECIPE                                     a whole training step\n"
-             "  sample MODEL                                     a step of sampling\n"
-             "train and sample also measure a matmul of 1024 x 1024 and say which share of its rate\n"
-             "they reach; ops also measures a copy. Shares can be compared between devices.\n",
+    .about =
+        "SUBJECT is one of\n"
+        "  matmul M N K                                     [M,K] times [K,N]\n"
+        "  conv BATCH HEIGHT WIDTH IN OUT [KERNEL [STRIDE]]  kernel 3 and stride 1 if not said\n"
+        "  attention BATCH LENGTH HEADS WIDTH               WIDTH channels a head\n"
+        "  ops [NAME]                                       every operator, or those that begin so\n"
+        "  train RECIPE                                     a whole training step\n"
+        "  sample MODEL                                     a step of sampling; of text, tokens a second\n"
+        "train and sample also measure a matmul of 1024 x 1024 and say which share of its rate\n"
+        "they reach; ops also measures a copy. Shares can be compared between devices.\n",
     .examples = "  pumice bench matmul 1024 1024 1024 --precision f32\n      the rate of this device\n"
                 "  pumice bench train fashion-small\n      how long training would take\n",
     CLI_OPTIONS(options),

@@ -136,9 +136,13 @@ static pm_status inspect_safetensors(const char *path, pm_error *error)
     char size[32];
     if (!cli.json) {
         printf("%s: %s of recipe %s (%s)\n", path, kind, info.name, info.kind);
-        printf("  pictures %" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes, %" PRIu64
-               " parameters, step %" PRIu64 ", %s\n",
-               info.height, info.width, info.channels, info.classes, info.parameters, info.step,
+        if (info.vocabulary)
+            printf("  text of %" PRIu32 " kinds of tokens, %" PRIu32 " at once", info.vocabulary,
+                   info.context);
+        else
+            printf("  pictures %" PRIu32 "x%" PRIu32 "x%" PRIu32 ", %" PRIu32 " classes", info.height,
+                   info.width, info.channels, info.classes);
+        printf(", %" PRIu64 " parameters, step %" PRIu64 ", %s\n", info.parameters, info.step,
                cli_size(bytes, size, sizeof size));
         printf("recipe:\n%s\ntensors:\n", info.config);
     }

@@ -16,7 +16,13 @@
  * fast. */
 #define SECONDS_BETWEEN_READS 0.5
 #define SMOOTHING_PER_STEP 0.98
-enum { MOST_BAD_LOSSES = 20, SHEET_ROWS = 4, SHEET_COLUMNS = 10, SHEET_WITHOUT_CLASSES = 6 };
+enum {
+    MOST_BAD_LOSSES = 20,
+    SAMPLE_TEXTS = 4,
+    SHEET_ROWS = 4,
+    SHEET_COLUMNS = 10,
+    SHEET_WITHOUT_CLASSES = 6
+};
 
 const char *cli_training_path(const cli_training *run, const char *name, char *buffer, size_t size)
 {
@@ -181,16 +187,57 @@ static pm_status draw_sheet(cli_training *run, const pm_model *model, pm_error *
     return status;
 }
 
+static bool go_on_filling(void *user, uint32_t step, uint32_t steps, uint32_t index, const char *text)
+{
+    (void)user, (void)step, (void)steps, (void)index, (void)text;
+    return !cli_stopped();
+}
+
+static bool go_on_writing(void *user, uint32_t index, const char *bytes, size_t count)
+{
+    (void)user, (void)index, (void)bytes, (void)count;
+    return !cli_stopped();
+}
+
+/* A few texts from nothing, always with the same random numbers. */
+static pm_status write_texts(cli_training *run, const pm_model *model, pm_error *error)
+{
+    pm_texts texts;
+    char name[64], path[4096];
+    pm_bytes chunks[2 * SAMPLE_TEXTS];
+    pm_text_options options = pm_text_defaults();
+    options.count = SAMPLE_TEXTS;
+    options.seed = run->recipe.training.seed;
+    options.precision = cli_precision();
+    options.canvas = go_on_filling;
+    options.gained = go_on_writing;
+    pm_status status = pm_model_generate(run->device, model, &options, &texts, error);
+    (void)snprintf(name, sizeof name, "samples-%06" PRIu64 ".txt", pm_trainer_step(run->trainer));
+    for (uint32_t i = 0; status == PM_OK && i < SAMPLE_TEXTS; i++) {
+        chunks[2 * i] = (pm_bytes){texts.texts[i], texts.sizes[i]};
+        chunks[2 * i + 1] = (pm_bytes){"\n---\n", 5};
+    }
+    if (status == PM_OK && !cli_stopped()) {
+        status =
+            pm_write_file(cli_training_path(run, name, path, sizeof path), chunks, 2 * SAMPLE_TEXTS, error);
+        if (status == PM_OK) cli_say("samples: %s", path);
+    }
+    pm_texts_free(&texts);
+    return status;
+}
+
 pm_status cli_training_samples(cli_training *run, pm_error *error)
 {
     char path[4096];
     pm_error why = {0};
     pm_model *model = NULL;
-    if (run->recipe.kind != PM_KIND_IMAGE_DIFFUSION) return PM_OK;
+    if (run->recipe.kind == PM_KIND_IMAGE_CLASSIFIER) return PM_OK;
     cli_training_path(run, "model.safetensors", path, sizeof path);
     pm_status status = pm_trainer_export(run->trainer, path, &why);
     if (status == PM_OK) status = pm_model_open(path, &model, &why);
-    if (status == PM_OK) status = draw_sheet(run, model, &why);
+    if (status == PM_OK)
+        status =
+            pm_kind_is_text(run->recipe.kind) ? write_texts(run, model, &why) : draw_sheet(run, model, &why);
     pm_model_close(model);
     if (status == PM_DEVICE_LOST) return pm_fail(error, status, "%s", why.message);
     if (status != PM_OK) cli_say("no samples at this step: %s", why.message);

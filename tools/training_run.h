@@ -2,9 +2,9 @@
  *
  *   checkpoint.safetensors  everything that a run needs to go on
  *   model.safetensors       what sampling needs
- *   log.jsonl               a line for each loss that was read: step, loss, grad_norm, seconds, images
+ *   log.jsonl               a line for each loss that was read: step, loss, grad_norm, seconds, images or tokens
  *   loss.svg                the curve of it
- *   samples-STEP.png        sheets of pictures, always from the same noise */
+ *   samples-STEP.png, .txt  sheets of pictures, or texts, always from the same random numbers */
 #ifndef PM_TOOLS_TRAINING_RUN_H
 #define PM_TOOLS_TRAINING_RUN_H
 
