@@ -29,13 +29,12 @@ typedef struct setting {
         .temperature = 1 \
     }
 
-static law_table toy, random_table, long_table;
+static law_table toy, random_table;
 
 static int make_tables(void **state)
 {
     law_toy(&toy);
     law_random(&random_table, 3, 4, 5);
-    law_random(&long_table, 3, 5, 9);
     return open_device(state);
 }
 
@@ -382,78 +381,14 @@ static void test_wrong_laws_are_noticed(void **state)
     assert_true(law_fit(wrong, counts, 64) < 1e-20);
 }
 
-/* ---- Cached, batches, times, callbacks ----------------------------------------------------------------- */
-
-/* Bit for bit the same as ancestral sampling, in far fewer passes. */
-static void test_cached_is_ancestral(void **state)
-{
-    (void)state;
-    enum { STEPS = 16, RUNS = 120, LENGTH = 5 };
-    oracle o = {.table = &long_table};
-    double passes = 0;
-    pm_masked_sampling options = pm_masked_sampling_defaults();
-    options.steps = STEPS;
-    options.seed = 11;
-    for (uint32_t batch = 1; batch <= 3; batch += 2) {
-        options.sampler = "ancestral";
-        pm_masked_sampler *plain = sampler_of(&o, &options, batch);
-        options.sampler = "cached";
-        pm_masked_sampler *cached = sampler_of(&o, &options, batch);
-        for (uint32_t run = 0; run < (batch == 1 ? RUNS : 20); run++) {
-            uint32_t a[3 * LENGTH], b[3 * LENGTH];
-            pm_error error = {0};
-            fill(&long_table, long_table.canvases - 1, batch, a);
-            if (run % 2) a[1] = 0; /* a prompt */
-            memcpy(b, a, sizeof a);
-            expect_ok(pm_masked_sampler_run(plain, a, run * batch, &error), &error);
-            expect_ok(pm_masked_sampler_run(cached, b, run * batch, &error), &error);
-            assert_memory_equal(a, b, batch * LENGTH * sizeof *a);
-            assert_int_equal(pm_masked_sampler_passes(plain), STEPS);
-            if (batch == 1 && run % 2 == 0) passes += pm_masked_sampler_passes(cached);
-        }
-        pm_masked_sampler_destroy(plain);
-        pm_masked_sampler_destroy(cached);
-    }
-    double expected = STEPS * (1 - pow(1 - 1.0 / STEPS, LENGTH)); /* 4.41; of one run the deviation is 0.68 */
-    assert_true(fabs(passes / (RUNS / 2) - expected) < 4 * 0.68 / sqrt(RUNS / 2));
-}
-
-/* A sample depends on its number, not on its batch. */
-static void test_batches_change_no_bit(void **state)
-{
-    (void)state;
-    enum { SAMPLES = 24, HALF = 12, LENGTH = 5 };
-    static const char *const names[] = {"ancestral", "cached",         "first-hitting", "any-order",
-                                        "random",    "low-confidence", "threshold"};
-    oracle o = {.table = &long_table};
-    for (size_t i = 0; i < COUNT(names); i++) {
-        pm_masked_sampling options = pm_masked_sampling_defaults();
-        uint32_t whole[SAMPLES * LENGTH], parts[SAMPLES * LENGTH];
-        options.sampler = names[i];
-        options.threshold = 0.5f;
-        pm_masked_sampler *all = sampler_of(&o, &options, SAMPLES);
-        pm_masked_sampler *half = sampler_of(&o, &options, HALF);
-        fill(&long_table, long_table.canvases - 1, SAMPLES, whole);
-        whole[3] = whole[8] = whole[70] = 1;
-        memcpy(parts, whole, sizeof whole);
-        pm_error error = {0};
-        expect_ok(pm_masked_sampler_run(all, whole, 100, &error), &error);
-        expect_ok(pm_masked_sampler_run(half, parts, 100, &error), &error);
-        expect_ok(pm_masked_sampler_run(half, parts + HALF * LENGTH, 100 + HALF, &error), &error);
-        assert_memory_equal(whole, parts, sizeof whole);
-        pm_masked_sampler_destroy(all);
-        pm_masked_sampler_destroy(half);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ancestral_laws),      cmocka_unit_test(test_order_laws),
-        cmocka_unit_test(test_confidence_laws),     cmocka_unit_test(test_other_laws),
-        cmocka_unit_test(test_laws_with_cuts),      cmocka_unit_test(test_conditioning_is_exact),
-        cmocka_unit_test(test_guidance_laws),       cmocka_unit_test(test_wrong_laws_are_noticed),
-        cmocka_unit_test(test_cached_is_ancestral), cmocka_unit_test(test_batches_change_no_bit),
+        cmocka_unit_test(test_ancestral_laws),  cmocka_unit_test(test_order_laws),
+        cmocka_unit_test(test_confidence_laws), cmocka_unit_test(test_other_laws),
+        cmocka_unit_test(test_laws_with_cuts),  cmocka_unit_test(test_conditioning_is_exact),
+        cmocka_unit_test(test_guidance_laws),   cmocka_unit_test(test_wrong_laws_are_noticed),
+
     };
     return cmocka_run_group_tests(tests, make_tables, close_device);
 }
