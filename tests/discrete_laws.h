@@ -228,7 +228,10 @@ typedef struct law_step {
     pm_reveal_mode mode;
     pm_confidence confidence;
     const double *order; /* [length], or NULL: the confidence of each place, instead */
-    double amount;       /* how many, or the rate */
+    /* How sure a device is of `drawn`, or NULL: in double. Where a table makes confidences equal, the last
+     * bit of a float decides. */
+    double (*rounded)(const double *p, uint32_t n, uint32_t drawn);
+    double amount; /* how many, or the rate */
     double threshold, position_temperature;
     uint32_t begin, end; /* the window */
 } law_step;
@@ -393,8 +396,9 @@ static inline void law_apply(const law_table *t, const law_step *step, const dou
             for (uint32_t j = 0; j < d.n; j++) {
                 uint32_t v = d.token[j] = law_digit(combination, t->base, j);
                 probability *= p[j][v];
-                d.sure[j] = step->order ? step->order[d.place[j]]
-                                        : law_confidence(step->confidence, judged[j], t->base, v);
+                d.sure[j] = step->order     ? step->order[d.place[j]]
+                            : step->rounded ? step->rounded(judged[j], t->base, v)
+                                            : law_confidence(step->confidence, judged[j], t->base, v);
             }
             if (probability > 0) law_reveal(t, step, c, &d, probability, out);
         }
