@@ -281,8 +281,11 @@ pm_status pm_tokenizer_decode(const pm_tokenizer *tokenizer, const uint32_t *ids
     return PM_OK;
 }
 
+/* Of one character as it is shown: at most two bytes as \xNN, and a NUL. */
+enum { SHOWN_BYTES = 12 };
+
 /* One character of [length] bytes, or one byte that is none, as a terminal may have it. */
-static void show_character(const uint8_t *at, size_t length, uint32_t code_point, char out[12])
+static void show_character(const uint8_t *at, size_t length, uint32_t code_point, char out[SHOWN_BYTES])
 {
     const char *known = code_point == '\n'   ? "\\n"
                         : code_point == '\t' ? "\\t"
@@ -291,7 +294,7 @@ static void show_character(const uint8_t *at, size_t length, uint32_t code_point
                                              : NULL;
     bool control = code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0);
     if (known) {
-        (void)snprintf(out, 12, "%s", known);
+        (void)snprintf(out, SHOWN_BYTES, "%s", known);
     } else if (control || code_point == PM_UTF8_MALFORMED) {
         for (size_t i = 0; i < length; i++) (void)snprintf(out + 4 * i, 5, "\\x%02x", at[i]);
     } else {
@@ -302,21 +305,21 @@ static void show_character(const uint8_t *at, size_t length, uint32_t code_point
 
 void pm_tokenizer_show(const pm_tokenizer *tokenizer, uint32_t id, char *out, size_t room)
 {
-    size_t size, written = 0;
+    size_t size, written = 0, cut = 0; /* cut: the last place where "..." fits */
     const uint8_t *token = pm_tokenizer_token(tokenizer, id, &size);
     out[0] = 0;
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0, length; at < size; at += length) {
         uint32_t code_point;
-        char shown[12];
-        size_t length = pm_utf8_read(token + at, size - at, &code_point);
+        char shown[SHOWN_BYTES];
+        length = pm_utf8_read(token + at, size - at, &code_point);
         show_character(token + at, length, code_point, shown);
-        at += length;
-        size_t bytes = strlen(shown), after = at < size ? strlen("...") : 0;
-        if (written + bytes + after + 1 > room) {
-            memcpy(out + written, "...", 4);
+        size_t bytes = strlen(shown);
+        if (written + bytes + 1 > room) {
+            memcpy(out + cut, "...", 4);
             return;
         }
         memcpy(out + written, shown, bytes + 1);
         written += bytes;
+        if (written + 4 <= room) cut = written;
     }
 }
