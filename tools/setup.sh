@@ -17,7 +17,7 @@ packages=(
     libcmocka-dev vulkan-validationlayers pkgconf     # the tests
 )
 # Nice to have: what needs them says so when they are missing.
-optional_packages=(dataset-fashion-mnist)
+optional_packages=(dataset-fashion-mnist bible-kjv bible-kjv-text bzip2 xz-utils)
 
 set_up_packages() {
     local system missing optional
