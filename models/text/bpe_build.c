@@ -144,7 +144,7 @@ pm_status pm_bpe_new(const pm_vocabulary_entry *entries, uint32_t count, size_t 
 
 /* ---- Merges -------------------------------------------------------------------------------------------- */
 
-/* The token that two make side by side, or PM_NO_TOKEN. */
+/* *result is the token that two make side by side, or PM_NO_TOKEN. */
 static pm_status find_result(const pm_tokenizer *t, const pm_token_index *index, const pm_token *left,
                              const pm_token *right, const char *where, uint32_t *result, pm_error *error)
 {
