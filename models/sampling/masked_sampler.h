@@ -64,8 +64,9 @@ typedef struct pm_masked_sampling {
     void *user; /* of load and progress */
 } pm_masked_sampling;
 
-/* Ancestral sampling with temperature 1, guidance 1, the linear schedule; the rest zero: no cuts and no argmax
- * at the end, so that nothing but the number of steps is between the law of samples and the network's. */
+/* Ancestral sampling with temperature 1, guidance 1, the linear schedule; the rest zero: no cuts and no
+ * argmax at the end, so that nothing but the number of steps is between the law of samples and the network's.
+ */
 pm_masked_sampling pm_masked_sampling_defaults(void);
 
 typedef struct pm_masked_sampler pm_masked_sampler;
