@@ -2,7 +2,7 @@
  * for every canvas (a state with some places masked), and so the law of every sampler of the masked process
  * follows by carrying a distribution over all (base+1)^length canvases from step to step: no sampling. Tests
  * hold it against published values (test_discrete_laws.c), and what a device draws against it
- * (test_masked.c).
+ * (test_masked_sampler.c).
  *
  * States and canvases are numbers: sum of token[i] base^i, and of token[i] (base+1)^i with `base` the mask.
  */

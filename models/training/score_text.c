@@ -124,7 +124,8 @@ static pm_status score_causal(scoring *s, pm_device *device, pm_error *error)
 
 /* ---- Masked -------------------------------------------------------------------------------------------- */
 
-/* Masks a batch of windows, from number w on, once, and adds up their bounds. */
+/* Masks a batch of windows, from number w on, once, and adds up their bounds. No weight and no result goes
+ * into the counter: another model with the same context and batch is asked about the same masks. */
 static pm_status draw_batch(scoring *s, uint32_t w, uint32_t draw, double *total, pm_error *error)
 {
     uint32_t batch = s->options.batch;
