@@ -12,8 +12,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* Of the toy a million draws, of larger tables a quarter of it. */
-enum { DRAWS = 1000000, BATCH = 250000 };
+/* A million draws of each sampler from the toy; of its variants, and from larger tables, an eighth of it. */
+enum { DRAWS = 1000000, BATCH = 125000 };
 #define LEAST_FIT 1e-4 /* of the chi-square: a right sampler falls below once in 10,000 seeds */
 
 /* A sampler, and what one step of it is to the enumeration: amounts and windows follow. */
@@ -22,6 +22,7 @@ typedef struct setting {
     law_step step;
     uint32_t steps; /* of a block; 0: length over amount */
     bool argmax;    /* the last step is greedy */
+    bool million;
 } setting;
 
 #define PURE             \
@@ -100,14 +101,15 @@ static uint32_t number_of(const law_table *t, const uint32_t *row)
 }
 
 /* How often each canvas comes out: counts [canvases]. */
-static void draw(const law_table *t, const pm_masked_sampling *options, uint32_t start, uint32_t *counts)
+static void draw(const law_table *t, const pm_masked_sampling *options, uint32_t start, uint32_t draws,
+                 uint32_t *counts)
 {
     oracle o = {.table = t};
     uint32_t *canvas = malloc((size_t)BATCH * t->length * sizeof *canvas);
     assert_non_null(canvas);
     pm_masked_sampler *sampler = sampler_of(&o, options, BATCH);
     memset(counts, 0, LAW_CANVASES * sizeof *counts);
-    for (uint32_t first = 0; first < (t == &toy ? DRAWS : BATCH); first += BATCH) {
+    for (uint32_t first = 0; first < draws; first += BATCH) {
         pm_error error = {0};
         fill(t, start, BATCH, canvas);
         expect_ok(pm_masked_sampler_run(sampler, canvas, first, &error), &error);
@@ -133,7 +135,7 @@ static const uint32_t *check(const law_table *t, const setting *s, uint32_t star
     o.final_argmax = s->argmax;
     o.seed = 20;
     law_of(t, s, start, law);
-    draw(t, &o, start, counts);
+    draw(t, &o, start, t == &toy && s->million ? DRAWS : BATCH, counts);
     double fit = law_fit(law, counts, t->canvases);
     if (!(fit > LEAST_FIT)) {
         fail_msg("%s, %u steps, block %u, length %u: chi-square says %g", o.sampler, s->steps, o.block,
@@ -171,17 +173,20 @@ static void test_ancestral_laws(void **state)
     (void)state;
     static const law_step rate = {.cuts = PURE, .mode = PM_REVEAL_RATE};
     const setting settings[] = {
-        {{.sampler = "ancestral", .steps = 1}, rate, 1, false},
-        {{.sampler = "ancestral", .steps = 4}, rate, 4, false},
-        {{.sampler = "cached", .steps = 3, .masking = {PM_MASKING_COSINE}}, rate, 3, false},
-        {{.sampler = "ancestral", .steps = 3, .masking = {PM_MASKING_POLYNOMIAL, .power = 2}},
-         rate,
-         3,
-         false},
+        {.options = {.sampler = "ancestral", .steps = 1}, .step = rate, .steps = 1},
+        {.options = {.sampler = "ancestral", .steps = 4}, .step = rate, .steps = 4, .million = true},
+        {.options = {.sampler = "cached", .steps = 3, .masking = {PM_MASKING_COSINE}},
+         .step = rate,
+         .steps = 3},
+        {.options = {.sampler = "ancestral", .steps = 3, .masking = {PM_MASKING_POLYNOMIAL, .power = 2}},
+         .step = rate,
+         .steps = 3},
     };
     check_all(settings, COUNT(settings));
-    const setting blocks = {{.sampler = "ancestral", .steps = 4, .block = 2}, rate, 2, false};
-    const setting argmax = {{.sampler = "ancestral", .steps = 2}, rate, 2, true};
+    const setting blocks = {
+        .options = {.sampler = "ancestral", .steps = 4, .block = 2}, .step = rate, .steps = 2};
+    const setting argmax = {
+        .options = {.sampler = "ancestral", .steps = 2}, .step = rate, .steps = 2, .argmax = true};
     (void)check(&random_table, &blocks, random_table.canvases - 1);
     (void)check(&random_table, &argmax, random_table.canvases - 1);
 }
@@ -192,17 +197,16 @@ static void test_order_laws(void **state)
     static const double left_to_right[] = {0, -1, -2, -3, -4};
     static const law_step random = {.cuts = PURE, .confidence = PM_CONFIDENCE_RANDOM, .amount = 1};
     const setting settings[] = {
-        {{.sampler = "first-hitting"}, random, 0, false},
-        {{.sampler = "any-order"}, random, 0, false},
-        {{.sampler = "left-to-right"}, {.cuts = PURE, .order = left_to_right, .amount = 1}, 0, false},
-        {{.sampler = "any-order", .tokens_per_step = 2},
-         {.cuts = PURE, .confidence = PM_CONFIDENCE_RANDOM, .amount = 2},
-         0,
-         false},
-        {{.sampler = "random", .tokens_per_step = 2},
-         {.cuts = PURE, .confidence = PM_CONFIDENCE_RANDOM, .amount = 2},
-         0,
-         false},
+        {.options = {.sampler = "first-hitting"}, .step = random, .million = true},
+        {.options = {.sampler = "any-order"}, .step = random, .million = true},
+        {.options = {.sampler = "left-to-right"},
+         .step = {.cuts = PURE, .order = left_to_right, .amount = 1},
+         .million = true},
+        {.options = {.sampler = "any-order", .tokens_per_step = 2},
+         .step = {.cuts = PURE, .confidence = PM_CONFIDENCE_RANDOM, .amount = 2}},
+        {.options = {.sampler = "random", .tokens_per_step = 2},
+         .step = {.cuts = PURE, .confidence = PM_CONFIDENCE_RANDOM, .amount = 2},
+         .million = true},
     };
     check_all(settings, COUNT(settings));
 }
@@ -221,12 +225,13 @@ static void test_confidence_laws(void **state)
         law_step step = {.cuts = PURE, .confidence = rows[i].confidence, .rounded = i ? NULL : rounded};
         for (uint32_t k = 1; k <= 2; k++) {
             step.amount = k;
-            setting s = {{.sampler = rows[i].name, .tokens_per_step = k}, step, 0, false};
+            setting s = {
+                .options = {.sampler = rows[i].name, .tokens_per_step = k}, .step = step, .million = true};
             (void)check(k == 1 ? &random_table : &toy, &s, k == 1 ? random_table.canvases - 1 : 63);
         }
     }
     const setting biased = {
-        {.sampler = "low-confidence"}, {.cuts = PURE, .amount = 1, .rounded = rounded}, 0, false};
+        {.sampler = "low-confidence"}, {.cuts = PURE, .amount = 1, .rounded = rounded}, 0, false, true};
     const uint32_t *counts = check(&toy, &biased, 63);
     /* It does not draw from the table itself: what the confidence of a drawn token does. */
     double law[LAW_CANVASES] = {0};
@@ -247,11 +252,11 @@ static void test_other_laws(void **state)
     ranked.position_temperature = 0.5;
     ranked.amount = 2;
     const setting settings[] = {
-        {{.sampler = "threshold"}, threshold, 4, false},
-        {{.sampler = "threshold", .block = 2}, threshold, 2, false},
-        {{.sampler = "low-confidence"}, positions, 0, false},
-        {{.sampler = "entropy", .tokens_per_step = 2}, ranked, 0, false},
-        {{.sampler = "low-confidence", .block = 2}, blocks, 0, false},
+        {.options = {.sampler = "threshold"}, .step = threshold, .steps = 4, .million = true},
+        {.options = {.sampler = "threshold", .block = 2}, .step = threshold, .steps = 2},
+        {.options = {.sampler = "low-confidence"}, .step = positions},
+        {.options = {.sampler = "entropy", .tokens_per_step = 2}, .step = ranked},
+        {.options = {.sampler = "low-confidence", .block = 2}, .step = blocks},
     };
     check_all(settings, COUNT(settings));
 }
@@ -269,8 +274,8 @@ static void test_laws_with_cuts(void **state)
                                     {.temperature = 0}};
     for (size_t i = 0; i < COUNT(cuts); i++) {
         rate.cuts = drawn.cuts = cuts[i];
-        const setting ancestral = {{.sampler = "ancestral", .steps = 3}, rate, 3, false};
-        const setting confident = {{.sampler = "low-confidence"}, drawn, 0, false};
+        const setting ancestral = {.options = {.sampler = "ancestral", .steps = 3}, .step = rate, .steps = 3};
+        const setting confident = {.options = {.sampler = "low-confidence"}, .step = drawn};
         (void)check(&random_table, i % 2 ? &ancestral : &confident, random_table.canvases - 1);
         if (cuts[i].temperature == 0) (void)check(&random_table, &ancestral, random_table.canvases - 1);
     }
@@ -330,7 +335,7 @@ static void test_guidance_laws(void **state)
         o.seed = 3;
         if (w == 3) break;
         law_of(&guided[w], &s, start, law);
-        draw(&random_table, &o, start, counts);
+        draw(&random_table, &o, start, BATCH, counts);
         assert_true(law_fit(law, counts, random_table.canvases) > LEAST_FIT);
         law_of(&guided[w + 1], &s, start, wrong); /* the scale of the other convention */
         assert_true(law_fit(wrong, counts, random_table.canvases) < 1e-100);
@@ -359,7 +364,8 @@ static void test_wrong_laws_are_noticed(void **state)
 {
     (void)state;
     static double law[LAW_CANVASES], wrong[LAW_CANVASES];
-    setting s = {{.sampler = "ancestral", .steps = 4}, {.cuts = PURE, .mode = PM_REVEAL_RATE}, 4, false};
+    setting s = {
+        {.sampler = "ancestral", .steps = 4}, {.cuts = PURE, .mode = PM_REVEAL_RATE}, 4, false, true};
     const uint32_t *counts = check(&toy, &s, 63);
     law_of(&toy, &s, 63, law);
     without_carry_over(&toy, law, wrong);
