@@ -77,6 +77,10 @@ static pm_masked_sampling sampling_of(filling *f)
     s.threshold = g->options.threshold;
     s.guidance = g->options.guidance;
     s.time_conditioned = g->model->recipe.transformer.time;
+    /* A network that is told the time has to be told the one that it learned a share of masks by. Objective
+     * lambda tells the rate itself, which is the linear schedule's time. */
+    if (g->model->recipe.masked.objective == PM_MASKED_T)
+        s.masking = pm_recipe_masking(&g->model->recipe).masking;
     s.seed = g->options.seed;
     s.precision = g->options.precision;
     s.load = pm_generation_load;

@@ -182,7 +182,9 @@ static pm_status score_masked(scoring *s, pm_device *device, pm_error *error)
     pm_text_denoiser text = {.config = &recipe->transformer};
     pm_denoiser denoiser = pm_denoiser_of(&text);
     pm_masked_config masking = pm_recipe_masking(recipe);
-    masking.objective = masking.time_conditioned ? PM_MASKED_T : PM_MASKED_K;
+    if (!masking.time_conditioned) masking.objective = PM_MASKED_K;
+    /* No time is left out, so that it is a bound to the last digit. */
+    masking.masking.t_min = masking.masking.eps = 0.0f;
     masking.masking.stratified = true;
     s->counter = pm_counter(s->graph);
     s->result = pm_masked_bound(s->graph, &masking, &denoiser, s->window, PM_NONE, s->counter);
