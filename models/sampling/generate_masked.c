@@ -118,7 +118,8 @@ static pm_status fill_batch(filling *f, pm_masked_sampler *sampler, const uint32
 static pm_status fill_all(filling *f, const uint32_t *given, pm_error *error)
 {
     pm_generation *g = &f->generation;
-    pm_text_denoiser text = {.config = &g->model->recipe.transformer};
+    const pm_transformer_config *config = &g->model->recipe.transformer;
+    pm_text_denoiser text = {.config = config, .pad_to = config->context};
     pm_denoiser denoiser = pm_denoiser_of(&text);
     pm_masked_sampling options = sampling_of(f);
     pm_masked_sampler *sampler = NULL;
