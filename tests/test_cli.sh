@@ -2,35 +2,7 @@
 # The command as its users meet it: every misuse gets one line and the right exit code, help and completion
 # come from the same tables, and a whole small life (train, stop, resume, sample, inspect, judge) works on
 # data made here. Arguments: the command, and the source tree.
-set -u
-pumice=$1
-source=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset "${!PUMICE_@}"
-failures=0
-fail() { printf 'FAIL: %s\n' "$*"; failures=$((failures + 1)); }
-
-# expect CODE PATTERN ARGUMENTS...: the exit code, and exactly one line on stderr, which begins "pumice: " and
-# matches.
-expect() {
-    local code=$1 pattern=$2 got
-    shift 2
-    "$pumice" -q "$@" >out 2>err
-    got=$?
-    [ "$got" = "$code" ] || fail "pumice $*: exit code $got, not $code: $(cat err)"
-    [ "$(wc -l <err)" = 1 ] || fail "pumice $*: $(wc -l <err) lines on stderr, not 1"
-    grep -qE "^pumice: .*$pattern" err || fail "pumice $*: no /$pattern/ in: $(cat err)"
-}
-
-# good ARGUMENTS...: exit code 0; standard output is in `out`.
-good() {
-    "$pumice" "$@" >out 2>err || fail "pumice $*: exit code $?: $(tail -n 1 err)"
-}
-
-# has PATTERN: the last output has it.
-has() { grep -qE -- "$1" out || fail "no /$1/ in the output: $(head -c 300 out)"; }
+. "$(dirname "${BASH_SOURCE[0]}")/cli_helpers.sh"
 
 # ---- Misuse, without a device ------------------------------------------------------------------------------
 

@@ -56,7 +56,9 @@ static void test_built_in(void **state)
         expect_ok(pm_recipe_load(path, &by_path, &error), &error);
         expect_same(&by_name, &by_path);
         expect_round_trip(&by_name);
-        expect_ok(pm_recipe_fit(&by_name, 28, 28, 1, 10, NULL, &error), &error);
+        expect_ok(pm_kind_is_text(by_name.kind) ? pm_recipe_fit_text(&by_name, 63, &error)
+                                                : pm_recipe_fit(&by_name, 28, 28, 1, 10, NULL, &error),
+                  &error);
         expect_round_trip(&by_name);
     }
     assert_true(count >= 4);
@@ -114,7 +116,14 @@ static void test_refused(void **state)
         {"", "f.json: "},
         {"[]", "must be a JSON object"},
         {"{}", "key kind is missing"},
-        {"{\"kind\": \"image\"}", "kind must be image-diffusion or image-classifier, not \"image\""},
+        {"{\"kind\": \"image\"}",
+         "kind must be image-diffusion, image-classifier, text-autoregressive or text-masked, not \"image\""},
+        {"{\"kind\": \"text-masked\", \"unet\": {\"base\": 8}}",
+         "unet.base is not for models of kind text-masked"},
+        {"{\"kind\": \"text-masked\", \"name\": \"a\", \"transformer\": {\"context\": 8, \"width\": 10, "
+         "\"layers\": 1, \"heads\": 3}, " TRAINING "}",
+         "transformer.width 10 is no multiple of transformer.heads 3"},
+        {"{\"kind\": \"text-masked\", \"transformer\": {\"norm\": \"batch\"}}", "must be layer or rms"},
         {"{" MINIMAL "}", "key training.batch is missing"},
         {"{\"kind\": \"image-diffusion\", " TRAINING "}", "key name is missing"},
         {"{" MINIMAL ", " TRAINING ", \"nam\": 1}", "f.json: unknown key nam; did you mean name?"},

@@ -70,7 +70,7 @@ static const cli_option options[] = {
      .low = 0,
      .high = 100,
      .help = "weight of the class, or of what is given of a text: 1 is the model alone, more is clearer and "
-             "less varied; default: the recipe's"},
+             "less varied; default: the recipe's, and 1 for text"},
     {.name = "sampler",
      .type = CLI_CHOICE,
      .argument = "NAME",

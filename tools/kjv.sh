@@ -3,6 +3,8 @@
 # English in 63 different characters, in the public domain. The text is Debian's package bible-kjv-text, whose
 # reader bible-kjv prints it; both are installed when they are missing.
 #
+# The recipes kjv-* learn it, and `pumice eval` scores their models on the part of it that they did not see.
+#
 # tools/kjv.sh [FILE]     FILE: out/data/kjv.txt, where the data set "kjv" is looked for. What is there stays.
 set -euo pipefail
 export LC_ALL=C

@@ -26,8 +26,8 @@ typedef struct pm_transformer_config {
     uint32_t width, layers, heads;
     uint32_t kv_heads; /* 0: as many as heads */
     uint32_t hidden;   /* width inside the MLP; 0: 4 width, or 8/3 width with SwiGLU (2002.05202) */
-    pm_mask mask;
-    uint32_t block; /* of PM_MASK_BLOCK */
+    pm_mask mask;      /* PM_MASK_BLOCK is of one stream of tokens; no process in this build trains with it */
+    uint32_t block;    /* of PM_MASK_BLOCK */
     pm_positions positions;
     float theta; /* of rotary positions */
     pm_norm_kind norm;

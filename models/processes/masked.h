@@ -5,7 +5,14 @@
  * Two properties that other implementations enforce on the network's output hold here by construction. The
  * network has logits for the V real tokens only, so that a mask has probability zero. And only masked
  * positions are ever scored (by labels) or written (by pm_reveal), so that a token that is there stays
- * ("carry-over"), whatever the network says of it. */
+ * ("carry-over"), whatever the network says of it.
+ *
+ * It is the only process on tokens in this build. There are no transition matrices (D3PM's uniform, Gaussian
+ * and nearest-neighbour ones, and with them no index of a step to be off by one), no score network (SEDD), no
+ * mixture of masks and other tokens (GIDD), and no clean copy beside the masked tokens (block diffusion). In
+ * particular nothing here puts a prediction into a posterior, for which it would have to be the one that
+ * leaves a token's own place out: a mask tells nothing of its token, so that both predictions are the same.
+ */
 #ifndef PM_PROCESSES_MASKED_H
 #define PM_PROCESSES_MASKED_H
 

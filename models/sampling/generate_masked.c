@@ -77,6 +77,10 @@ static pm_masked_sampling sampling_of(filling *f)
     s.threshold = g->options.threshold;
     s.guidance = g->options.guidance;
     s.time_conditioned = g->model->recipe.transformer.time;
+    /* A network that is told the time has to be told the one that it learned a share of masks by. Objective
+     * lambda tells the rate itself, which is the linear schedule's time. */
+    if (g->model->recipe.masked.objective == PM_MASKED_T)
+        s.masking = pm_recipe_masking(&g->model->recipe).masking;
     s.seed = g->options.seed;
     s.precision = g->options.precision;
     s.load = pm_generation_load;
@@ -114,7 +118,8 @@ static pm_status fill_batch(filling *f, pm_masked_sampler *sampler, const uint32
 static pm_status fill_all(filling *f, const uint32_t *given, pm_error *error)
 {
     pm_generation *g = &f->generation;
-    pm_text_denoiser text = {.config = &g->model->recipe.transformer};
+    const pm_transformer_config *config = &g->model->recipe.transformer;
+    pm_text_denoiser text = {.config = config, .pad_to = config->context};
     pm_denoiser denoiser = pm_denoiser_of(&text);
     pm_masked_sampling options = sampling_of(f);
     pm_masked_sampler *sampler = NULL;

@@ -25,7 +25,7 @@ static pm_status begin(asking *a, pm_error *error)
     const pm_transformer_config *config = &a->g->model->recipe.transformer;
     size_t count = (size_t)a->rows * a->length;
     pm_plan_options options = {.precision = a->g->options.precision};
-    pm_text_denoiser text = {.config = config};
+    pm_text_denoiser text = {.config = config, .pad_to = config->context};
     pm_denoiser denoiser = pm_denoiser_of(&text);
     a->graph = pm_graph_create();
     a->canvas_host = calloc(count, sizeof *a->canvas_host);

@@ -37,7 +37,8 @@ typedef struct pm_masked_sampling {
     uint32_t steps;
     uint32_t tokens_per_step; /* > 0, instead of steps, for samplers that count tokens */
     /* > 0: semi-autoregressive, blocks of so many positions from left to right (2502.09992), beginning at the
-     * first column that has a mask in any row of the batch. 0: all at once. */
+     * first column that has a mask in any row of the batch; every pass still sees the whole canvas. 0: all at
+     * once. */
     uint32_t block;
     float temperature; /* of tokens; 0: the most probable */
     uint32_t top_k;    /* cuts as in pm_draw_args; 0: none */
@@ -64,7 +65,9 @@ typedef struct pm_masked_sampling {
     void *user; /* of load and progress */
 } pm_masked_sampling;
 
-/* Ancestral sampling with temperature 1, guidance 1, the linear schedule; the rest zero. */
+/* Ancestral sampling with temperature 1, guidance 1, the linear schedule; the rest zero: no cuts and no
+ * argmax at the end, so that nothing but the number of steps is between the law of samples and the network's.
+ */
 pm_masked_sampling pm_masked_sampling_defaults(void);
 
 typedef struct pm_masked_sampler pm_masked_sampler;

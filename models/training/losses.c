@@ -66,6 +66,10 @@ pm_tensor pm_picture_loss(pm_graph *graph, const pm_recipe *recipe, const pm_dat
 
 /* ---- Text ---------------------------------------------------------------------------------------------- */
 
+/* Windows are pieces of one long text, from anywhere, and always as long as the context: there is nothing to
+ * pad, and no end but where the text itself has one. So every token of a window is scored, and the first one
+ * is predicted as one amid a text. It also means that a masked network meets no other length while it
+ * learns; shorter canvases are not what it was trained for. */
 pm_tensor pm_text_loss(pm_graph *graph, const pm_recipe *recipe, uint32_t n_tokens, pm_tensor counter,
                        pm_batch_source *source)
 {

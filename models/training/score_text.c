@@ -124,7 +124,8 @@ static pm_status score_causal(scoring *s, pm_device *device, pm_error *error)
 
 /* ---- Masked -------------------------------------------------------------------------------------------- */
 
-/* Masks a batch of windows, from number w on, once, and adds up their bounds. */
+/* Masks a batch of windows, from number w on, once, and adds up their bounds. No weight and no result goes
+ * into the counter: another model with the same context and batch is asked about the same masks. */
 static pm_status draw_batch(scoring *s, uint32_t w, uint32_t draw, double *total, pm_error *error)
 {
     uint32_t batch = s->options.batch;
@@ -181,7 +182,9 @@ static pm_status score_masked(scoring *s, pm_device *device, pm_error *error)
     pm_text_denoiser text = {.config = &recipe->transformer};
     pm_denoiser denoiser = pm_denoiser_of(&text);
     pm_masked_config masking = pm_recipe_masking(recipe);
-    masking.objective = masking.time_conditioned ? PM_MASKED_T : PM_MASKED_K;
+    if (!masking.time_conditioned) masking.objective = PM_MASKED_K;
+    /* No time is left out, so that it is a bound to the last digit. */
+    masking.masking.t_min = masking.masking.eps = 0.0f;
     masking.masking.stratified = true;
     s->counter = pm_counter(s->graph);
     s->result = pm_masked_bound(s->graph, &masking, &denoiser, s->window, PM_NONE, s->counter);
