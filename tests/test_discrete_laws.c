@@ -1,8 +1,8 @@
-/* The enumeration of discrete_laws.h held against values that were computed by other means: what the tests of
- * the samplers rest on. */
+/* The enumerations of discrete_laws.h and sampler_laws.h held against values that were computed by other
+ * means: what the tests of the samplers rest on. */
 #include "unit.h"
 
-#include "discrete_laws.h"
+#include "sampler_laws.h"
 
 static void near(double got, double want, double tolerance, const char *what, int line)
 {

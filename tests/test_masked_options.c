@@ -140,7 +140,7 @@ static bool watch_step(void *user, uint32_t done, uint32_t total, const uint32_t
 {
     watch *w = user;
     float times[2] = {0};
-    assert_true(done <= total);
+    assert_true(done <= total && w->seen < COUNT(w->times));
     if (w->time.id) assert_int_equal(pm_plan_read(w->plan, w->time, times, sizeof times, NULL), PM_OK);
     w->times[w->seen] = (double)times[0];
     w->other[w->seen] = (double)times[1];
@@ -277,6 +277,7 @@ static void test_passes(void **state)
     watch w = {.stop_after = 0};
     expect_ok(watch_run(&w, options, canvas, &passes), &(pm_error){0});
     assert_int_equal(passes, LENGTH);
+    assert_int_equal(w.seen, LENGTH);
     /* Nothing to do. */
     oracle o = {.table = &table};
     pm_error error = {0};

@@ -1,11 +1,12 @@
 /* The samplers of the masked process on a device, with a network that is known exactly in its place: a
- * million draws of each against the law that discrete_laws.h enumerates for it, the biased ones included. And
+ * million draws of each against the law that sampler_laws.h enumerates for it, the biased ones included. And
  * what such a test is worth: the same draws against laws of samplers that are slightly wrong. */
 /* ctest labels: device */
 #include "device_helpers.h"
 
 #include "ops/draw_tokens.h"
 #include "oracle.h"
+#include "sampler_laws.h"
 #include "sampling/masked_sampler.h"
 
 #include <stdlib.h>
@@ -175,10 +176,12 @@ static void test_ancestral_laws(void **state)
     const setting settings[] = {
         {.options = {.sampler = "ancestral", .steps = 1}, .step = rate, .steps = 1},
         {.options = {.sampler = "ancestral", .steps = 4}, .step = rate, .steps = 4, .million = true},
-        {.options = {.sampler = "cached", .steps = 3, .masking = {PM_MASKING_COSINE}},
+        {.options = {.sampler = "cached", .steps = 3, .masking = {.schedule = PM_MASKING_COSINE}},
          .step = rate,
          .steps = 3},
-        {.options = {.sampler = "ancestral", .steps = 3, .masking = {PM_MASKING_POLYNOMIAL, .power = 2}},
+        {.options = {.sampler = "ancestral",
+                     .steps = 3,
+                     .masking = {.schedule = PM_MASKING_POLYNOMIAL, .power = 2}},
          .step = rate,
          .steps = 3},
     };

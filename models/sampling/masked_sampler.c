@@ -319,13 +319,15 @@ static pm_status run_all(pm_masked_sampler *s, uint32_t first, pm_error *error)
     const pm_masked_sampling *o = &s->options;
     uint32_t total = s->schedule->steps, every = o->progress ? o->progress_every : 0;
     bool adaptive = s->method->mode == PM_REVEAL_THRESHOLD;
+    uint32_t shown = 0; /* the step after which progress was last called */
     pm_status status = PM_OK;
     for (uint32_t step = 0; status == PM_OK && step < total;) {
-        uint32_t count = s->schedule->active[step] ? stretch(s, step) : 0, before = step;
+        uint32_t count = s->schedule->active[step] ? stretch(s, step) : 0;
         if (count) status = run_steps(s, first, step, count, error);
         step += count ? count : 1;
-        bool look = every && step / every != before / every;
+        bool look = every && count && step / every != shown / every;
         if (status == PM_OK && ((adaptive && count) || look)) status = read_canvas(s, s->host, error);
+        if (look) shown = step;
         if (status == PM_OK && look && !o->progress(o->user, step, total, s->host)) break;
         if (status == PM_OK && adaptive && count) step = skip_finished(s, step);
     }

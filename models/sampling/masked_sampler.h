@@ -57,8 +57,9 @@ typedef struct pm_masked_sampling {
     pm_precision precision;
     /* Writes the network's parameters, before the first step. NULL: there are none. */
     pm_status (*load)(void *user, pm_plan *plan, const pm_graph *graph, pm_error *error);
-    /* Called every progress_every steps (0: never) with the canvas [B][L] as it is then, lent for the call,
-     * with step `done` of `total`. Returning false ends the run with PM_OK and the masks that are left. */
+    /* Called every progress_every steps (0: never), but not for steps that are left out, with the canvas
+     * [B][L] as it is then, lent for the call, and step `done` of `total`. Returning false ends the run with
+     * PM_OK and the masks that are left. */
     bool (*progress)(void *user, uint32_t done, uint32_t total, const uint32_t *canvas);
     uint32_t progress_every;
     void *user; /* of load and progress */
