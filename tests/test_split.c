@@ -76,12 +76,26 @@ static const large_case large_cases[] = {
     {"batch_images", "mirrored", {300, 5, 9, 3, 40, 1}, 8 * KIB},
     {"batch_images", "words", {9000, 1, 2, 2, 90, 0}, 8 * KIB}, /* more labels than one binding has */
 
+    {"batch_tokens", "windows", {9000, 90, 32}, 8 * KIB},
+    {"digits", "thirty bits", {670, 30, 2, 2}, 8 * KIB},
+    {"mask_times", "several workgroups", {0, 9001, 1, 1, 1, 0}, 8 * KIB},
+    {"mask_counts", "several workgroups", {9001, 1000, 1}, 8 * KIB},
+    {"mask_tokens", "rates, odd, fixed", {3000, 5, 0, 1}, 8 * KIB},
+    {"mask_tokens", "counts", {3000, 4, 1, 0}, 8 * KIB},
+    {"draw_tokens", "all of it, penalty", {360, 30, 5, 40, 95, 1, 9, 0, 13, 16}, 8 * KIB},
+    {"draw_tokens", "all of it, penalty", {360, 30, 5, 40, 95, 1, 9, 0, 13, 16 * 4}, 8 * KIB},
+    {"mark_seen", "several workgroups", {500, 31}, 8 * KIB},
+    {"reveal", "drawn positions", {200, 20, 0, 50, 10, 9, 1}, 8 * KIB},
+    {"rope", "several workgroups", {30, 30, 2, 8, 1, 30}, 8 * KIB},
+    {"cache_write", "several workgroups", {40, 3, 8, 4, 2}, 4 * KIB},
+
     {"mse", "weight of elements", {1, 900, 3, 7}, 40 * KIB},
     {"mse", "weight of samples", {2, 15000, 1, 3}, 40 * KIB},
     {"mse", "weight of ragged samples", {2, 15000, 1, 2}, 40 * KIB},
     {"cross_entropy", "three classes", {1, 9000, 3}, 8 * KIB},
     {"cross_entropy", "aligned rows", {0, 5000, 4}, 8 * KIB},
     {"cross_entropy", "several runs a row", {0, 400, 270}, 72 * KIB},
+    {"head_loss", "two chunks, tied, more rows", {700, 76, 60, 64, 1, 0, 64}, 16 * KIB},
     {"norm_of", "several workgroups", {1300003, 100}, 64 * KIB}, /* partial sums, too */
     {"adamw", "average, clipping", {1, 1, 800}, 40 * KIB},
     {"corrupt", "ragged samples", {9000, 1, 3}, 8 * KIB},
