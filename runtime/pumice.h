@@ -604,9 +604,19 @@ typedef struct pm_plan_stats {
 } pm_plan_stats;
 
 /* Lowers, places in memory and records the graph on the device. Fails with the graph's own error, with
- * PM_NO_MEMORY when it does not fit, or with PM_BAD_USAGE when a tensor that cannot be split exceeds the
- * device's storage range. The graph must outlive the plan and must not grow while it is used. The caller
- * destroys it. */
+ * PM_NO_MEMORY when it does not fit, or with PM_BAD_USAGE when something that cannot be split exceeds the
+ * device's storage range.
+ *
+ * Tensors above that range are split, with the same results bit for bit. What it must hold, of one tensor:
+ *   - what one workgroup covers and what makes it begin where every device can bind: up to 128 neighbouring
+ *     rows (along the last axis) where rows are not to be torn, as in matmul, softmax, cross entropy and
+ *     layer normalisation; 64 lines of an image in pooling; in convolution, attention and group
+ *     normalisation a sample, or as many, up to 64, as have a multiple of 256 bytes together;
+ *   - a convolution's weights of one tap;
+ *   - a bias, a gain, a table of a schedule, the indices of an embedding's gradient, and in the gradient of
+ *     layer normalisation one number for each row.
+ *
+ * The graph must outlive the plan and must not grow while it is used. The caller destroys it. */
 pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
                          pm_error *error);
 void pm_plan_destroy(pm_plan *plan);

@@ -14,6 +14,6 @@ PM_OUTPUT_UINT(2, y);
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
-    if (i < p.count) y[i] = table(min(counter(0), p.entries - 1));
+    uint i = gl_GlobalInvocationID.x; // y begins at the piece
+    if (PM_INVOCATION < p.count) y[i] = table(min(counter(0), p.entries - 1));
 }

@@ -1,7 +1,9 @@
 // Which images a batch takes, and whether each is mirrored (the top bit), and their labels. Reference: choose
 // in runtime/ops/batch.c.
 #version 460
+#define PM_WINDOW_ID 3
 #include "pumice.glsl"
+#include "window.glsl"
 #include "philox.glsl"
 
 layout(constant_id = 1) const bool MIRROR = false;
@@ -11,6 +13,7 @@ layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint batch;
     uint images;
+    PM_PUSH_WINDOW // of all_labels
 } p;
 
 PM_INPUT_UINT(0, counter)
@@ -28,5 +31,5 @@ void main()
     uint image = pm_permute(number - epoch * p.images, p.images, key, epoch);
     uint mirrored = MIRROR ? pm_philox(uvec4(0, counter(0), counter(1) + i, STREAM), key).x & 0x80000000u : 0;
     chosen[i] = image | mirrored;
-    labels[i] = all_labels(image);
+    if (!IN_WINDOWS || PM_IN_WINDOW(image)) labels[i] = all_labels(PM_WINDOW_AT(image));
 }

@@ -14,8 +14,12 @@
 #include "pumice.glsl"
 #include "tile.glsl"
 
-layout(constant_id = 4) const bool HAS_PER_SAMPLE = false;
+layout(constant_id = 4) const uint PER_SAMPLE = 0; // not there, bound whole, bound from the piece on
 layout(constant_id = 5) const bool HAS_RESIDUAL = false;
+// Weights above the device's storage range are bound some taps at a time, one dispatch each: all taps, the
+// first or later ones, whose sums go on from what Y holds.
+layout(constant_id = 6) const uint TAPS = 0;
+const bool SOME_TAPS = TAPS != 0, IS_LATER = TAPS == 2;
 
 const uint HAS_BIAS = 1;
 
@@ -28,6 +32,7 @@ layout(push_constant) uniform Push {
     uint kernel_height, kernel_width;
     uint top, left, stride, log2_spread;
     uint log2_lanes, flags;
+    uint first_tap, end_tap, weight_first; // weight_first: where the first is in its binding, in vec4s
 } p;
 
 PM_INPUT4(0, x)
@@ -57,6 +62,7 @@ void place_rows(uint first, uint samples)
         out_y[i] = (py << p.log2_spread) + (residue >> p.log2_spread);
         out_x[i] = (px << p.log2_spread) + (residue & spread_mask);
         bool exists = out_y[i] < p.out_height && out_x[i] < p.out_width && s < samples;
+        exists = exists && residue >> (2 * p.log2_spread) == 0; // else it is below the last row
         sample_of[i] = exists ? s : NO_SAMPLE;
         px = px + 1 == w ? 0 : px + 1;
         py = px != 0 ? py : py + 1 == h ? 0 : py + 1;
@@ -84,7 +90,8 @@ bool place_tap(uint ky, uint kx)
 
 void add_tap(uint tap)
 {
-    uint weight_at = tap * p.channels * pm_quads(p.out_channels);
+    uint tap_here = SOME_TAPS ? tap - p.first_tap : tap;
+    uint weight_at = p.weight_first + tap_here * p.channels * pm_quads(p.out_channels);
     for (uint k = 0; k < p.channels; k += 4) {
         [[unroll]] for (uint u = 0; u < 4; u++) {
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
@@ -98,6 +105,24 @@ void add_tap(uint tap)
     }
 }
 
+// The number of the output pixel of row i, counted from the piece's first.
+uint pixel_of(uint i)
+{
+    return ((gl_WorkGroupID.z * p.chunk + sample_of[i]) * p.out_height + out_y[i]) * p.out_width + out_x[i];
+}
+
+void load()
+{
+    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
+        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+            uint quad = tile_quad(p.log2_lanes, j);
+            if (sample_of[i] != NO_SAMPLE && quad < pm_quads(p.out_channels)) {
+                tile[i][j] = tile_load(pixel_of(i) * p.out_channels, quad, p.out_channels);
+            }
+        }
+    }
+}
+
 void store()
 {
     vec4 addend[TILE_COLUMNS];
@@ -106,14 +131,13 @@ void store()
         if ((p.flags & HAS_BIAS) != 0) addend[j] = bias(weight_quad[j]);
     }
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        uint of_piece = gl_WorkGroupID.z * p.chunk + sample_of[i];
-        uint pixel = (of_piece * p.out_height + out_y[i]) * p.out_width + out_x[i];
+        uint of_piece = gl_WorkGroupID.z * p.chunk + sample_of[i], pixel = pixel_of(i);
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
             uint quad = tile_quad(p.log2_lanes, j);
             if (sample_of[i] != NO_SAMPLE && quad < pm_quads(p.out_channels)) {
                 vec4 v = tile[i][j] + addend[j]; // a sum is never -0, which + 0 would change
-                uint whole = p.base * p.chunk + of_piece;
-                if (HAS_PER_SAMPLE) v += per_sample(whole * pm_quads(p.out_channels) + quad);
+                uint whole = PER_SAMPLE == 1 ? p.base * p.chunk + of_piece : of_piece;
+                if (PER_SAMPLE != 0) v += per_sample(whole * pm_quads(p.out_channels) + quad);
                 if (HAS_RESIDUAL) v += residual(pixel * pm_quads(p.out_channels) + quad);
                 PM_TILE_STORE(pixel, quad, p.out_channels, v)
             }
@@ -130,9 +154,12 @@ void main()
     }
 
     tile_clear();
+    if (IS_LATER) load();
     for (uint ky = 0; ky < p.kernel_height; ky++) {
         for (uint kx = 0; kx < p.kernel_width; kx++) {
-            if (place_tap(ky, kx)) add_tap(ky * p.kernel_width + kx);
+            uint tap = ky * p.kernel_width + kx;
+            if (SOME_TAPS && (tap < p.first_tap || tap >= p.end_tap)) continue;
+            if (place_tap(ky, kx)) add_tap(tap);
         }
     }
     store();

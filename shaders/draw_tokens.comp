@@ -15,6 +15,7 @@ layout(constant_id = 3) const bool GREEDY = false;
 layout(constant_id = 4) const bool TOP_K = false;
 layout(constant_id = 5) const bool TOP_P = false;
 layout(constant_id = 6) const uint CONFIDENCE = 0; // pm_confidence
+layout(constant_id = 7) const bool SEEN_BY_ROW = false; // `seen` has a row for each, bound from the piece on
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -205,7 +206,7 @@ void main()
     uint element = row - sample_index * p.rows_per_sample.n;
     lane = alone ? 0 : gl_LocalInvocationID.x;
     row_start = here * p.width;
-    seen_start = sample_index * p.width;
+    seen_start = SEEN_BY_ROW ? row_start : sample_index * p.width;
 
     vec2 highest = vec2(LOWEST);
     for (uint i = lane; i < p.width; i += ROW_LANES) {

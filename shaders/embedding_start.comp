@@ -1,5 +1,5 @@
-// start[v] = how many of the sorted indices are below v, for v = 0 .. rows: where the run of v begins. By
-// bisection.
+// start[v] = how many of the sorted indices are below first + v, for v = 0 .. rows: where the run of first +
+// v begins. By bisection.
 #version 460
 #include "pumice.glsl"
 
@@ -7,6 +7,7 @@ layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint count;
     uint rows;
+    uint first;
 } p;
 
 PM_INPUT_UINT(0, sorted)
@@ -19,7 +20,7 @@ void main()
     uint low = 0, high = p.count;
     while (low < high) {
         uint middle = (low + high) >> 1;
-        bool below = sorted(middle) < v;
+        bool below = sorted(middle) < p.first + v;
         low = below ? middle + 1 : low;
         high = below ? high : middle;
     }

@@ -13,8 +13,8 @@ PM_INOUT_UINT(1, seen);
 
 void main()
 {
-    uint row = PM_INVOCATION;
-    if (row >= p.rows) return;
+    uint row = gl_GlobalInvocationID.x; // of this piece, from whose first one on both are bound
+    if (PM_INVOCATION >= p.rows) return;
     uint token = tokens(row);
     if (token < p.width) seen[row * p.width + token] = 1;
 }

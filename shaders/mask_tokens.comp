@@ -30,7 +30,7 @@ void main()
         uint row = pm_quotient(here + i, blocks), block = here + i - row * blocks.n;
         uint row_of_all = pm_quotient(first + i, blocks);
         uvec4 bits = pm_mask_bits(row_of_all, block, p.stream);
-        float rate = rates(row_of_all);
+        float rate = rates(row);
         // The rate in units of 2^-32, of which a draw has a whole number; of 1 and above it is not a uint.
         uint below = rate > 0.0 && rate < 1.0 ? uint(rate * 4294967296.0) : 0;
         [[unroll]] for (uint k = 0; k < 4; k++) {

@@ -9,7 +9,11 @@
 // 0: A [M, K], B [K, N].  1: A [M, K], B [N, K].  2: A [K, M], B [K, N].
 layout(constant_id = 4) const uint LAYOUT = 0;
 layout(constant_id = 5) const bool HAS_RESIDUAL = false;
+layout(constant_id = 6) const bool IS_LATER = false; // sums go on from what C holds
 const bool B_TRANSPOSED = LAYOUT == 1, A_TRANSPOSED = LAYOUT == 2;
+
+// A product whose operands exceed the device's storage range is computed by several dispatches, each with
+// some of the K terms of all sums, or with some columns of C; m, n and k are then those of the dispatch.
 
 const uint HAS_BIAS = 1;
 // The split axis is z; else it is y, and C, D and A (unless it is transposed) are bound from the first row of
@@ -21,6 +25,10 @@ layout(push_constant) uniform Push {
     uint m, n, k;
     uint a_stride, b_stride, d_stride; // from one matrix of the batch to the next, in vec4s
     uint log2_lanes, flags;
+    uint term_quads;                // of a row of A or B that lies along K: from one to the next, in vec4s
+    uint a_first, b_first, d_first; // where the parts begin in their bindings, in vec4s
+    uint c_first;                   // the same, in elements
+    uint column_quad, width;        // the first column, in vec4s; elements of a row of C
 } p;
 
 PM_INPUT4(0, a)
@@ -60,6 +68,12 @@ void load_b(uint k)
     }
 }
 
+// Where this dispatch's part of a row of C begins, in elements.
+uint row_start(uint z, uint row)
+{
+    return p.c_first + (z * p.m + row) * p.width + 4 * p.column_quad;
+}
+
 void main()
 {
     uint piece = (p.flags & IS_BATCHED) != 0 ? 0 : p.base * tile_group_rows(p.log2_lanes); // its first row
@@ -67,21 +81,32 @@ void main()
 
     // What lies beyond the edge of C is computed from its last row or column, and not stored.
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        a_at[i] = z * p.a_stride;
+        a_at[i] = p.a_first + z * p.a_stride;
         a_at[i] += A_TRANSPOSED ? min((piece + row + i) / 4, pm_quads(p.m) - 1)
-                                : min(row + i, rows - 1) * (p.k / 4);
+                                : min(row + i, rows - 1) * p.term_quads;
     }
     vec4 addend[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
         uint quad = min(tile_quad(p.log2_lanes, j), pm_quads(p.n) - 1);
         [[unroll]] for (uint c = 0; c < 4; c++) {
-            b_at[j][c] = z * p.b_stride + (B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * (p.k / 4) : quad);
+            b_at[j][c] = p.b_first + z * p.b_stride;
+            b_at[j][c] += B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * p.term_quads : quad;
         }
         addend[j] = vec4(0);
-        if ((p.flags & HAS_BIAS) != 0) addend[j] = bias(quad);
+        if ((p.flags & HAS_BIAS) != 0) addend[j] = bias(p.column_quad + quad);
     }
 
     tile_clear();
+    if (IS_LATER) {
+        [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+                uint quad = tile_quad(p.log2_lanes, j);
+                if (row + i < rows && quad < pm_quads(p.n)) {
+                    tile[i][j] = tile_load(row_start(z, row + i), quad, p.n);
+                }
+            }
+        }
+    }
     for (uint k = 0; k < p.k; k += 4) {
         load_b(k);
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
@@ -95,8 +120,9 @@ void main()
             uint quad = tile_quad(p.log2_lanes, j);
             if (row + i < rows && quad < pm_quads(p.n)) {
                 vec4 v = tile[i][j] + addend[j]; // a sum is never -0, which + 0 would change
-                if (HAS_RESIDUAL) v += residual(z * p.d_stride + (row + i) * pm_quads(p.n) + quad);
-                PM_TILE_STORE(z * p.m + row + i, quad, p.n, v)
+                uint in_d = p.d_first + z * p.d_stride + (row + i) * pm_quads(p.width) + p.column_quad + quad;
+                if (HAS_RESIDUAL) v += residual(in_d);
+                PM_TILE_STORE_AT(row_start(z, row + i), quad, p.n, v)
             }
         }
     }

@@ -10,6 +10,7 @@ layout(constant_id = 1) const bool MODULATED = false; // per sample
 layout(constant_id = 2) const bool HAS_GAMMA = false;
 layout(constant_id = 3) const bool HAS_BETA = false;
 layout(constant_id = 4) const bool HAS_SCALE = false;
+layout(constant_id = 5) const bool IS_LATER = false; // these samples follow others, whose sums are there
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -22,8 +23,8 @@ PM_ROWS(1, sum_du_hat)
 PM_ROWS(2, gamma)
 PM_ROWS(3, beta)
 PM_ROWS(4, scale)
-PM_OUTPUT4(5, dgamma); // whole quads, so that zeros follow the last channel
-PM_OUTPUT4(6, dbeta);
+PM_INOUT4(5, dgamma); // whole quads, so that zeros follow the last channel
+PM_INOUT4(6, dbeta);
 PM_ROWS_OUT(7, dscale);
 PM_ROWS_OUT(8, dshift);
 
@@ -34,6 +35,10 @@ void main()
     vec4 gamma4 = HAS_GAMMA ? gamma(0, quad, p.channels) : vec4(1.0);
     vec4 beta4 = HAS_BETA ? beta(0, quad, p.channels) : vec4(0.0);
     vec4 s1 = vec4(0.0), s2 = vec4(0.0);
+    if (IS_LATER) {
+        s1 = dbeta[quad];
+        s2 = dgamma[quad];
+    }
     for (uint i = 0; i < p.samples; i++) {
         uint start = i * p.channels;
         vec4 du = sum_du(start, quad, p.channels), du_hat = sum_du_hat(start, quad, p.channels);

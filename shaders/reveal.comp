@@ -13,6 +13,7 @@ layout(push_constant) uniform Push {
     uint batch;
     uint amount_rows;
     float threshold;
+    uint first_row; // of the whole canvas
 } p;
 
 PM_INPUT_UINT(0, counter)
@@ -34,7 +35,7 @@ void main()
     bool turn = MODE == RATE || (MODE == THRESHOLD && confidence(here) >= p.threshold);
     if (!turn) {
         uint row = pm_quotient(i, p.row_length), length = p.row_length.n, start = row * length, before = 0;
-        uint most = amount(min(counter(0), p.amount_rows - 1) * p.batch + row);
+        uint most = amount(min(counter(0), p.amount_rows - 1) * p.batch + p.first_row + row);
         for (uint j = start; j < start + length && before < most; j++) {
             uint other = keys(j);
             if (other > mine || (other == mine && j < i)) before++;

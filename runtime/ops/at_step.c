@@ -24,7 +24,7 @@ static void lower_at_step(pm_lowering *lowering, const pm_node *node)
     pm_push_u32(d, pm_count_of(lowering->graph, node->in[0]));
     pm_bind_in(d, node->in[0], 1, 0);
     pm_bind_in(d, node->in[1], 1, 0);
-    pm_bind_out(d, node->out[0], 0);
+    pm_bind_out(d, node->out[0], lowering->rules->lanes * 4);
     pm_groups(d, pm_ceil_div(count, lowering->rules->lanes), 1, 1, 0, 0);
 }
 

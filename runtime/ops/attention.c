@@ -210,7 +210,7 @@ static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
               2.0 * products * pairs * g->width);
 }
 
-static void lower_attention(pm_lowering *lowering, const pm_node *node)
+static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
     attention_geometry g = geometry_of(lowering->graph, node);
     attention_kernel kernel = kernel_for(lowering, &g, false);
@@ -226,7 +226,13 @@ static void lower_attention(pm_lowering *lowering, const pm_node *node)
     end(d, &kernel, 2);
 }
 
-static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
+static void lower_attention(pm_lowering *lowering, const pm_node *node)
+{
+    enum { INPUTS = 1 << Q | 1 << K | 1 << V };
+    pm_lower_by_rows(lowering, node, INPUTS | PM_OUT_BIT(0) | PM_OUT_BIT(1), PM_OUT_BIT(1), 0, lower_samples);
+}
+
+static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
 {
     attention_geometry g = geometry_of(lowering->graph, node);
     pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
@@ -254,6 +260,13 @@ static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
     pm_bind_update(d, node->out[K], key_stride(&g));
     pm_bind_update(d, node->out[V], key_stride(&g));
     end(d, &kernel, 4);
+}
+
+static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
+{
+    enum { INPUTS = 1 << Q | 1 << K | 1 << V | 1 << OUT | 1 << LOG_SUMS | 1 << DOUT };
+    pm_lower_by_rows(lowering, node, INPUTS | PM_OUT_BIT(Q) | PM_OUT_BIT(K) | PM_OUT_BIT(V), 1 << LOG_SUMS, 0,
+                     lower_samples_backward);
 }
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */

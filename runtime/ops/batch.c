@@ -39,35 +39,56 @@ static void shape_batch(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_U32, PM_SHAPE(batch));
 }
 
-static void lower_batch(pm_lowering *lowering, const pm_node *node)
+/* Which images, and whether mirrored; and the labels that lie in a window of them. */
+static void choose_images(pm_lowering *lowering, const pm_node *node, pm_tensor chosen,
+                          const pm_window *labels)
 {
     const batch_attr *attr = PM_ATTR(batch_attr, node);
-    pm_shape pixels = pm_shape_of(lowering->graph, node->in[0]);
-    uint32_t lanes = lowering->rules->lanes, row = pixels.dim[2] * pixels.dim[3], image = pixels.dim[1] * row;
-    uint32_t count = attr->batch * image;
-    pm_tensor chosen = pm_scratch(lowering, PM_DTYPE_U32, attr->batch);
-
+    uint32_t lanes = lowering->rules->lanes;
     pm_dispatch *d = pm_dispatch_begin(lowering, "batch_select", lanes);
     pm_spec(d, attr->mirror);
     pm_spec(d, STREAM_MIRROR);
+    pm_spec_window(d, labels);
     pm_push_u32(d, attr->batch);
-    pm_push_u32(d, pixels.dim[0]);
+    pm_push_u32(d, pm_shape_of(lowering->graph, node->in[0]).dim[0]);
+    pm_push_window(d, labels, 4);
     pm_bind_in(d, node->in[2], 1, 0);
-    pm_bind_in(d, node->in[1], 1, 0);
+    pm_bind_in(d, labels->tensor, 1, 0);
     pm_bind_out(d, chosen, 0);
     pm_bind_out(d, node->out[1], 0);
     pm_groups(d, pm_ceil_div(attr->batch, lanes), 1, 1, 0, 0);
+}
 
-    d = pm_dispatch_begin(lowering, "batch", lanes);
+/* The pixels that lie in a window of all. */
+static void fetch_images(pm_lowering *lowering, const pm_node *node, pm_tensor chosen,
+                         const pm_window *images)
+{
+    const batch_attr *attr = PM_ATTR(batch_attr, node);
+    pm_shape pixels = pm_shape_of(lowering->graph, node->in[0]);
+    uint32_t row = pixels.dim[2] * pixels.dim[3], image = pixels.dim[1] * row, count = attr->batch * image;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "batch", lowering->rules->lanes);
     pm_spec(d, pm_is_quads(image) && !attr->mirror);
+    pm_spec_window(d, images);
     pm_push_u32(d, count);
     pm_push_divisor(d, image);
     pm_push_divisor(d, row);
     pm_push_divisor(d, pixels.dim[3]);
-    pm_bind_in(d, node->in[0], 1, 0);
+    pm_push_window(d, images, 4);
+    pm_bind_in(d, images->tensor, 1, 0);
     pm_bind_in(d, chosen, 1, 0);
-    pm_bind_out(d, node->out[0], pm_flat_stride(lowering));
+    pm_bind_update(d, node->out[0], pm_flat_stride(lowering));
     pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 0);
+}
+
+static void lower_batch(pm_lowering *lowering, const pm_node *node)
+{
+    pm_tensor chosen = pm_scratch(lowering, PM_DTYPE_U32, PM_ATTR(batch_attr, node)->batch);
+    for (pm_window w = pm_window_first(lowering, node->in[1], 1); pm_window_is(&w); pm_window_next(&w)) {
+        choose_images(lowering, node, chosen, &w);
+    }
+    for (pm_window w = pm_window_first(lowering, node->in[0], 1); pm_window_is(&w); pm_window_next(&w)) {
+        fetch_images(lowering, node, chosen, &w);
+    }
 }
 
 /* Image i of the batch: which one of the data set, and whether it is mirrored. The sequence begins again

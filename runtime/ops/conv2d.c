@@ -80,25 +80,37 @@ static uint32_t log2_of(uint32_t power)
     return log2;
 }
 
+/* Of the weights, what a window has of them. */
+static void prepare_window(pm_lowering *lowering, const conv_attr *c, const pm_window *weight, bool flip,
+                           pm_tensor prepared)
+{
+    uint32_t lanes = lowering->rules->lanes, rows = pm_round4(flip ? c->out_channels : c->channels);
+    uint32_t count = pm_count_of(lowering->graph, prepared) / 4;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_flip", lanes);
+    pm_spec(d, flip);
+    pm_spec_window(d, weight);
+    pm_push_u32(d, count);
+    pm_push_divisor(d, pm_round4(flip ? c->channels : c->out_channels) / 4);
+    pm_push_divisor(d, rows);
+    pm_push_u32(d, c->kernel_height * c->kernel_width);
+    pm_push_u32(d, c->channels);
+    pm_push_u32(d, c->out_channels);
+    pm_push_window(d, weight, 4);
+    pm_bind_in(d, weight->tensor, 1, 0);
+    pm_bind_update(d, prepared, lanes * 16);
+    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, 0);
+}
+
 /* The weights in whole vec4s; turned round and with their channels swapped for the data gradient. */
 static pm_tensor prepare_weights(pm_lowering *lowering, const conv_attr *c, pm_tensor weight, bool flip)
 {
     if (!flip && pm_is_quads(c->channels) && pm_is_quads(c->out_channels)) return weight;
-    uint32_t taps = c->kernel_height * c->kernel_width, lanes = lowering->rules->lanes;
-    uint32_t rows = pm_round4(flip ? c->out_channels : c->channels);
-    uint32_t quads = pm_round4(flip ? c->channels : c->out_channels) / 4, count = taps * rows * quads;
-    pm_tensor prepared = pm_scratch(lowering, PM_DTYPE_F32, count * 4);
-    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_flip", lanes);
-    pm_spec(d, flip);
-    pm_push_u32(d, count);
-    pm_push_divisor(d, quads);
-    pm_push_divisor(d, rows);
-    pm_push_u32(d, taps);
-    pm_push_u32(d, c->channels);
-    pm_push_u32(d, c->out_channels);
-    pm_bind_in(d, weight, 1, 0);
-    pm_bind_out(d, prepared, 0);
-    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, 0);
+    uint32_t taps = c->kernel_height * c->kernel_width;
+    pm_tensor prepared =
+        pm_scratch(lowering, PM_DTYPE_F32, taps * pm_round4(c->channels) * pm_round4(c->out_channels));
+    for (pm_window w = pm_window_first(lowering, weight, 1); pm_window_is(&w); pm_window_next(&w)) {
+        prepare_window(lowering, c, &w, flip, prepared);
+    }
     return prepared;
 }
 
@@ -120,24 +132,36 @@ static uint32_t samples_of_slice(const conv_attr *c)
     return pm_ceil_div(c->batch, slices);
 }
 
-/* `spread` as in shaders/conv2d.comp. */
-static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
+/* The taps whose weights one dispatch sees. */
+typedef struct tap_range {
+    uint32_t first, end, all;
+} tap_range;
+
+/* `spread` as in shaders/conv2d.comp, `slice` the samples of one z. All but x, y and the weights are added
+ * with the last taps. */
+static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t spread, const conv_operands *o,
+                       uint32_t slice, tap_range taps)
 {
-    enum { HAS_BIAS = 1 }; /* of shaders/conv2d.comp */
-    uint32_t slice = samples_of_slice(c), in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
+    enum { HAS_BIAS = 1, TAPS_ALL = 0, TAPS_FIRST = 1, TAPS_LATER = 2 }; /* of shaders/conv2d.comp */
+    enum { PER_SAMPLE_WHOLE = 1, PER_SAMPLE_CUT = 2 };
+    uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels), weight_first;
     uint32_t pixels = c->height * c->width, out_pixels = c->out_height * c->out_width;
     uint32_t rows =
         spread * spread * slice * pm_ceil_div(c->out_height, spread) * pm_ceil_div(c->out_width, spread);
-    pm_tensor x = padded_channels(lowering, o.x, c->batch * pixels, c->channels);
-    pm_tensor per_sample = padded_channels(lowering, o.per_sample, c->batch, c->out_channels);
-    pm_tensor residual = padded_channels(lowering, o.residual, c->batch * out_pixels, c->out_channels);
+    bool last = taps.end == taps.all, whole = taps.first == 0 && last;
+    bool per_sample = last && pm_is(o->per_sample), residual = last && pm_is(o->residual);
+    bool per_sample_whole = per_sample && pm_fits_whole(lowering, o->per_sample, 4);
+    uint64_t tap_bytes = (uint64_t)in4 * out4 * 4;
+    pm_tensor weight =
+        pm_part(lowering, o->weight, taps.first * tap_bytes, taps.end * tap_bytes, &weight_first);
     pm_tile tile = pm_tile_for(lowering->rules, rows, c->out_channels);
     uint32_t x_stride = pm_stride_of((uint64_t)slice * pixels * in4);
 
     pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d", lowering->rules->gemm_lanes);
     pm_spec_tile(d, &tile, c->out_channels);
-    pm_spec(d, pm_is(per_sample));
-    pm_spec(d, pm_is(residual));
+    pm_spec(d, !per_sample ? 0 : per_sample_whole ? PER_SAMPLE_WHOLE : PER_SAMPLE_CUT);
+    pm_spec(d, residual);
+    pm_spec(d, whole ? TAPS_ALL : taps.first == 0 ? TAPS_FIRST : TAPS_LATER);
     const uint32_t sizes[] = {c->batch,
                               slice,
                               c->height,
@@ -153,18 +177,45 @@ static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spre
                               c->stride,
                               log2_of(spread),
                               tile.log2_lanes,
-                              pm_is(o.bias) ? HAS_BIAS : 0};
+                              last && pm_is(o->bias) ? HAS_BIAS : 0,
+                              taps.first,
+                              taps.end,
+                              weight_first / 16};
     for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) pm_push_u32(d, sizes[i]);
-    pm_bind_in(d, x, 4, x_stride);
-    pm_bind_in(d, o.weight, 4, 0);
-    pm_bind_in(d, pm_is(o.bias) ? o.bias : o.weight, 4, 0);
-    pm_bind_in(d, pm_is(per_sample) ? per_sample : o.weight, 4, 0);
-    pm_bind_in(d, pm_is(residual) ? residual : x, 4,
-               pm_is(residual) ? pm_stride_of((uint64_t)slice * out_pixels * out4) : x_stride);
-    pm_bind_out(d, o.y, pm_stride_of((uint64_t)slice * out_pixels * c->out_channels));
+    pm_bind_in(d, o->x, 4, x_stride);
+    pm_bind_in(d, weight, 4, 0);
+    pm_bind_in(d, last && pm_is(o->bias) ? o->bias : weight, 4, 0);
+    pm_bind_in(d, per_sample ? o->per_sample : weight, 4,
+               per_sample && !per_sample_whole ? pm_stride_of((uint64_t)slice * out4) : 0);
+    pm_bind_in(d, residual ? o->residual : o->x, 4,
+               residual ? pm_stride_of((uint64_t)slice * out_pixels * out4) : x_stride);
+    pm_bind_update(d, o->y, pm_stride_of((uint64_t)slice * out_pixels * c->out_channels));
     pm_groups(d, tile.groups_x, tile.groups_y, pm_ceil_div(c->batch, slice), 2,
-              2.0 * c->batch * out_pixels * c->out_channels * c->kernel_height * c->kernel_width *
-                  c->channels / (spread * spread));
+              2.0 * c->batch * out_pixels * c->out_channels * c->channels * (taps.end - taps.first) /
+                  (spread * spread));
+}
+
+/* `spread` as in shaders/conv2d.comp. Weights that cannot be bound whole are taken tap by tap, as many as
+ * can; samples of which the slices cannot, in smaller slices. */
+static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
+{
+    uint64_t tap_bytes = (uint64_t)pm_round4(c->channels) * pm_round4(c->out_channels) * 4;
+    uint64_t in_reach = (pm_reach(lowering, 4) - PM_BIND_ALIGN) / tap_bytes;
+    uint32_t slice = samples_of_slice(c), all = c->kernel_height * c->kernel_width, step = all;
+    o.x = padded_channels(lowering, o.x, c->batch * c->height * c->width, c->channels);
+    o.per_sample = padded_channels(lowering, o.per_sample, c->batch, c->out_channels);
+    o.residual =
+        padded_channels(lowering, o.residual, c->batch * c->out_height * c->out_width, c->out_channels);
+    if (!pm_fits_whole(lowering, o.weight, 4)) step = in_reach == 0 ? 1 : (uint32_t)in_reach;
+    for (uint32_t first = 0; first < all;) {
+        uint32_t end = all - first < step ? all : first + step;
+        lower_taps(lowering, c, spread, &o, slice, (tap_range){first, end, all});
+        if (slice == 1 || pm_dispatch_stays(lowering)) {
+            first = end;
+        } else {
+            slice /= 2;
+        }
+    }
 }
 
 /* Whether this is the product of the pixels' channels and a matrix. */
@@ -243,49 +294,135 @@ static uint32_t samples_of_chunk(const conv_attr *c)
     return pm_ceil_div(c->batch, chunks < most ? chunks : most);
 }
 
-static void lower_weight_sum(pm_lowering *lowering, const conv_attr *c, pm_tensor parts, uint32_t chunks,
-                             pm_tensor dw)
+/* Adds up the chunks, as far as a window has them. */
+static void lower_weight_sum(pm_lowering *lowering, const conv_attr *c, const pm_window *parts,
+                             uint32_t chunks, pm_tensor dw)
 {
-    uint32_t in4 = pm_round4(c->channels), quads = pm_round4(c->out_channels) / 4,
-             lanes = lowering->rules->lanes;
-    uint32_t count = c->kernel_height * c->kernel_width * in4 * quads;
-    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight_sum", lanes);
+    uint32_t in4 = pm_round4(c->channels), quads = pm_round4(c->out_channels) / 4;
+    uint32_t taps = c->kernel_height * c->kernel_width, rows = taps * c->channels;
+    pm_slab slab = pm_slab_of(lowering, rows, quads, 1);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight_sum", lowering->rules->lanes);
     pm_spec_tile(d, &(pm_tile){.rows = 4, .columns = 1}, c->out_channels);
-    pm_push_u32(d, count);
+    pm_spec_window(d, parts);
+    pm_push_slab(d, &slab, rows * quads);
+    pm_push_window(d, parts, 16);
+    pm_push_u32(d, taps * in4 * quads);
     pm_push_u32(d, chunks);
     pm_push_divisor(d, quads);
-    pm_push_divisor(d, in4);
-    pm_push_u32(d, c->channels);
+    pm_push_divisor(d, c->channels);
+    pm_push_u32(d, in4);
     pm_push_u32(d, c->out_channels);
-    pm_bind_in(d, parts, 4, 0);
-    pm_bind_out(d, dw, 0);
-    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, (double)count * 4 * chunks);
+    pm_bind_in(d, parts->tensor, 4, 0);
+    pm_bind_update(d, dw, pm_slab_stride(&slab, c->out_channels));
+    pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)rows * quads * 4 * chunks);
+}
+
+/* The gradient of the weights: x and dy in whole vec4s, the chunks' sums, and their sizes. */
+typedef struct weight_sums {
+    const conv_attr *c;
+    pm_tensor x, dy, parts;
+    uint32_t x_size, dy_size, part_size; /* elements of a sample, and of one chunk's sums */
+    uint32_t chunk, chunks;
+} weight_sums;
+
+/* Where in its binding each operand begins, in bytes. */
+typedef struct weight_first {
+    uint32_t x, dy, part;
+} weight_first;
+
+typedef enum weight_samples { SAMPLES_ALL = 0, SAMPLES_FIRST = 1, SAMPLES_LATER = 2 } weight_samples;
+
+static pm_dispatch *begin_weight(pm_lowering *lowering, const weight_sums *s, const pm_tile *tile,
+                                 weight_samples kind, uint32_t samples, uint32_t chunk, weight_first first)
+{
+    const conv_attr *c = s->c;
+    uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight", lowering->rules->gemm_lanes);
+    pm_spec_tile(d, tile, out4);
+    pm_spec(d, kind);
+    const uint32_t sizes[] = {samples,       chunk,          c->height, c->width,         in4,
+                              c->out_height, c->out_width,   out4,      c->kernel_height, c->kernel_width,
+                              c->top,        c->left,        c->stride, tile->log2_lanes, first.x / 16,
+                              first.dy / 16, first.part / 16};
+    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) pm_push_u32(d, sizes[i]);
+    return d;
+}
+
+static double weight_flops(const weight_sums *s, uint32_t samples)
+{
+    return 2.0 * samples * s->c->out_height * s->c->out_width * s->part_size;
+}
+
+static void lower_chunks(pm_lowering *lowering, const weight_sums *s, const pm_tile *tile)
+{
+    uint32_t batch = s->c->batch;
+    pm_dispatch *d = begin_weight(lowering, s, tile, SAMPLES_ALL, batch, s->chunk, (weight_first){0, 0, 0});
+    pm_bind_in(d, s->x, 4, pm_stride_of((uint64_t)s->chunk * s->x_size));
+    pm_bind_in(d, s->dy, 4, pm_stride_of((uint64_t)s->chunk * s->dy_size));
+    pm_bind_update(d, s->parts, pm_stride_of(s->part_size));
+    pm_groups(d, tile->groups_x, tile->groups_y, s->chunks, 2, weight_flops(s, batch));
+}
+
+/* Samples `first` to `first + samples` of chunk number `chunk`. */
+static void lower_samples(pm_lowering *lowering, const weight_sums *s, const pm_tile *tile, uint32_t chunk,
+                          uint32_t first, uint32_t samples)
+{
+    weight_first at;
+    uint64_t from = (uint64_t)chunk * s->chunk + first, end = from + samples;
+    uint64_t part_bytes = (uint64_t)s->part_size * 4;
+    pm_tensor x = pm_part(lowering, s->x, from * s->x_size * 4, end * s->x_size * 4, &at.x);
+    pm_tensor dy = pm_part(lowering, s->dy, from * s->dy_size * 4, end * s->dy_size * 4, &at.dy);
+    pm_tensor part = pm_part(lowering, s->parts, chunk * part_bytes, (chunk + 1) * part_bytes, &at.part);
+    pm_dispatch *d =
+        begin_weight(lowering, s, tile, first ? SAMPLES_LATER : SAMPLES_FIRST, samples, samples, at);
+    pm_bind_in(d, x, 4, 0);
+    pm_bind_in(d, dy, 4, 0);
+    pm_bind_update(d, part, pm_stride_of((uint64_t)tile->group_rows * pm_round4(s->c->out_channels)));
+    pm_bind_halo(d, PM_BIND_ALIGN);
+    pm_groups(d, tile->groups_x, tile->groups_y, 1, 1, weight_flops(s, samples));
+}
+
+/* Samples that one binding holds, wherever they begin: a multiple of four where there are more, so that terms
+ * are added four at a time as in one go. */
+static uint32_t samples_in_reach(const pm_lowering *lowering, const weight_sums *s)
+{
+    uint32_t largest = s->x_size > s->dy_size ? s->x_size : s->dy_size;
+    uint64_t samples = (pm_reach(lowering, 4) - PM_BIND_ALIGN) / ((uint64_t)largest * 4);
+    if (samples > s->chunk) samples = s->chunk;
+    return samples == 0 ? 1 : samples < 4 ? (uint32_t)samples : (uint32_t)samples / 4 * 4;
 }
 
 static void lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
 {
     const conv_attr *c = PM_ATTR(conv_attr, node);
-    uint32_t chunk = samples_of_chunk(c), chunks = pm_ceil_div(c->batch, chunk);
     uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
     uint32_t pixels = c->height * c->width, out_pixels = c->out_height * c->out_width;
     uint32_t rows = c->kernel_height * c->kernel_width * in4;
-    pm_tensor dy = padded_channels(lowering, node->in[GRAD_IN_DY], c->batch * out_pixels, c->out_channels);
-    pm_tensor x = padded_channels(lowering, node->in[GRAD_IN_OTHER], c->batch * pixels, c->channels);
-    bool direct = chunks == 1 && pm_is_quads(c->channels) && pm_is_quads(c->out_channels);
-    pm_tensor parts = direct ? node->out[0] : pm_scratch(lowering, PM_DTYPE_F32, chunks * rows * out4);
+    weight_sums s = {.c = c,
+                     .x_size = pixels * in4,
+                     .dy_size = out_pixels * out4,
+                     .part_size = rows * out4,
+                     .chunk = samples_of_chunk(c)};
+    s.chunks = pm_ceil_div(c->batch, s.chunk);
+    s.dy = padded_channels(lowering, node->in[GRAD_IN_DY], c->batch * out_pixels, c->out_channels);
+    s.x = padded_channels(lowering, node->in[GRAD_IN_OTHER], c->batch * pixels, c->channels);
+    bool direct = s.chunks == 1 && pm_is_quads(c->channels) && pm_is_quads(c->out_channels);
+    s.parts = direct ? node->out[0] : pm_scratch(lowering, PM_DTYPE_F32, s.chunks * s.part_size);
     pm_tile tile = pm_tile_for(lowering->rules, rows, out4);
-
-    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight", lowering->rules->gemm_lanes);
-    pm_spec_tile(d, &tile, out4);
-    const uint32_t sizes[] = {c->batch,      chunk,        c->height, c->width,         in4,
-                              c->out_height, c->out_width, out4,      c->kernel_height, c->kernel_width,
-                              c->top,        c->left,      c->stride, tile.log2_lanes};
-    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) pm_push_u32(d, sizes[i]);
-    pm_bind_in(d, x, 4, pm_stride_of((uint64_t)chunk * pixels * in4));
-    pm_bind_in(d, dy, 4, pm_stride_of((uint64_t)chunk * out_pixels * out4));
-    pm_bind_out(d, parts, pm_stride_of((uint64_t)rows * out4));
-    pm_groups(d, tile.groups_x, tile.groups_y, chunks, 2, 2.0 * c->batch * out_pixels * rows * out4);
-    if (!direct) lower_weight_sum(lowering, c, parts, chunks, node->out[0]);
+    lower_chunks(lowering, &s, &tile);
+    if (!pm_dispatch_stays(lowering)) {
+        uint32_t step = samples_in_reach(lowering, &s);
+        for (uint32_t chunk = 0; chunk < s.chunks; chunk++) {
+            uint32_t here = c->batch - chunk * s.chunk < s.chunk ? c->batch - chunk * s.chunk : s.chunk;
+            for (uint32_t first = 0; first < here; first += step) {
+                lower_samples(lowering, &s, &tile, chunk, first, here - first < step ? here - first : step);
+            }
+        }
+    }
+    for (pm_window w = pm_window_first(lowering, s.parts, 4); !direct && pm_window_is(&w);
+         pm_window_next(&w)) {
+        lower_weight_sum(lowering, c, &w, s.chunks, node->out[0]);
+    }
 }
 
 /* ---- References ---------------------------------------------------------------------------------------- */

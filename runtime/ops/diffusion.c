@@ -2,6 +2,7 @@
  * by table, guidance. The coefficients themselves are made on the host in double, by models/processes. */
 #include "base/status.h"
 #include "ops/flat.h"
+#include "ops/layout.h"
 #include "ops/table.h"
 
 #include <math.h>
@@ -88,14 +89,26 @@ static void lower_corrupt_term(pm_lowering *lowering, const pm_node *node, pm_te
     pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 3.0 * count);
 }
 
-static void lower_corrupt(pm_lowering *lowering, const pm_node *node)
+static void lower_corrupt_rows(pm_lowering *lowering, const pm_node *node)
 {
     lower_corrupt_term(lowering, node, node->in[1], node->in[2], node->in[3]);
 }
 
-static void lower_corrupt_backward(pm_lowering *lowering, const pm_node *node)
+static void lower_corrupt(pm_lowering *lowering, const pm_node *node)
+{
+    enum { A = 1 << 0, B = 1 << 1, T = 1 << 2 };
+    pm_lower_by_rows(lowering, node, A | B | T | PM_OUT_BIT(0), T, 0, lower_corrupt_rows);
+}
+
+static void lower_corrupt_backward_rows(pm_lowering *lowering, const pm_node *node)
 {
     lower_corrupt_term(lowering, node, node->in[0], node->in[1], node->in[2]);
+}
+
+static void lower_corrupt_backward(pm_lowering *lowering, const pm_node *node)
+{
+    enum { GRADIENT = 1 << 0, T = 1 << 1 };
+    pm_lower_by_rows(lowering, node, GRADIENT | T | PM_OUT_BIT(0), T, 0, lower_corrupt_backward_rows);
 }
 
 /* table[t,column] for element i of a tensor; 0 for a t beyond the table. */
@@ -313,14 +326,24 @@ static void shape_guide(pm_graph *graph, pm_node *node)
     (void)pm_node_output(graph, node, PM_DTYPE_F32, shape);
 }
 
+/* Both halves lie in one binding, or, where that is too large, the unconditional one in a copy. */
 static void lower_guide(pm_lowering *lowering, const pm_node *node)
 {
-    uint32_t count = pm_count_of(lowering->graph, node->out[0]);
+    enum { WHOLE = 0, RAGGED = 1, APART = 2 }; /* of shaders/guide.comp */
+    pm_tensor halves = node->in[0], copy = PM_NONE;
+    uint32_t count = pm_count_of(lowering->graph, node->out[0]), stride = pm_flat_stride(lowering);
+    if (!pm_fits_whole(lowering, halves, 1)) {
+        copy = pm_scratch(lowering, PM_DTYPE_F32, count);
+        pm_strided second = {.rank = 1, .extent = {count}, .stride = {1}, .first = count};
+        pm_lower_gather(lowering, halves, copy, second, 1.0f);
+    }
+    bool apart = pm_is(copy);
     pm_dispatch *d = pm_dispatch_begin(lowering, "guide", lowering->rules->lanes);
-    pm_spec(d, count % 4 != 0);
+    pm_spec(d, apart ? APART : count % 4 != 0 ? RAGGED : WHOLE);
     pm_push_u32(d, count);
-    pm_bind_in(d, node->in[0], 4, 0);
-    pm_bind_in(d, node->in[0], 1, 0);
+    pm_bind_in(d, halves, 4, apart ? stride : 0);
+    pm_bind_in(d, apart ? copy : halves, 4, apart ? stride : 0);
+    pm_bind_in(d, apart ? copy : halves, 1, apart ? stride : 0);
     pm_bind_in(d, node->in[1], 1, 0);
     pm_bind_out(d, node->out[0], pm_flat_stride(lowering));
     pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 3.0 * count);

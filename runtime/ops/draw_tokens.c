@@ -20,6 +20,7 @@
 #include "base/philox.h"
 #include "base/status.h"
 #include "ops/check.h"
+#include "ops/layout.h"
 #include "ops/random.h"
 #include "ops/slab.h"
 #include "ops/table.h"
@@ -248,6 +249,17 @@ static uint32_t row_lanes_of(const pm_lowering *lowering, const pm_draw_attr *at
     return width < 2048 ? 64 : 256;
 }
 
+/* What was seen of each row's sample, [rows, width]: what cannot be bound whole is cut like the logits. */
+static pm_tensor seen_by_row(pm_lowering *lowering, pm_tensor seen, uint32_t rows, uint32_t width)
+{
+    uint32_t samples = pm_shape_of(lowering->graph, seen).dim[0], each = rows / samples;
+    if (each == 1) return seen;
+    pm_strided view = {.rank = 3, .extent = {samples, each, width}, .stride = {width, 0, 1}};
+    pm_tensor repeated = pm_scratch(lowering, PM_DTYPE_U32, rows * width);
+    pm_lower_gather(lowering, seen, repeated, view, 1.0f);
+    return repeated;
+}
+
 static void lower_draw_tokens(pm_lowering *lowering, const pm_node *node)
 {
     const pm_draw_attr *attr = PM_ATTR(pm_draw_attr, node);
@@ -259,6 +271,9 @@ static void lower_draw_tokens(pm_lowering *lowering, const pm_node *node)
     uint32_t rows_of_group = row_lanes > 1 ? 1 : lanes;
     uint64_t bytes = UINT64_C(4) * rows_of_group * width;
     bool k = cuts_k(args, width), p = cuts_p(args), penalty = pm_is(seen) && repetition(args) != 1.0f;
+    bool by_row = penalty && !pm_fits_whole(lowering, seen, 1);
+    uint32_t stride = bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
+    if (by_row) seen = seen_by_row(lowering, seen, rows, width);
 
     pm_dispatch *d = pm_dispatch_begin(lowering, "draw_tokens", lanes);
     pm_spec(d, row_lanes);
@@ -267,6 +282,7 @@ static void lower_draw_tokens(pm_lowering *lowering, const pm_node *node)
     pm_spec(d, k);
     pm_spec(d, p);
     pm_spec(d, (uint32_t)args->confidence);
+    pm_spec(d, by_row);
     pm_push_u32(d, rows);
     pm_push_u32(d, width);
     pm_push_u32(d, attr->stream);
@@ -278,8 +294,8 @@ static void lower_draw_tokens(pm_lowering *lowering, const pm_node *node)
     pm_push_f32(d, repetition(args));
     pm_push_f32(d, 1.0f / repetition(args));
     pm_bind_in(d, counter, 1, 0);
-    pm_bind_in(d, node->in[DRAW_LOGITS], 1, bytes <= UINT32_MAX ? (uint32_t)bytes : 0);
-    pm_bind_in(d, penalty ? seen : counter, 1, 0); /* not read without a penalty */
+    pm_bind_in(d, node->in[DRAW_LOGITS], 1, stride);
+    pm_bind_in(d, penalty ? seen : counter, 1, by_row ? stride : 0); /* not read without a penalty */
     pm_bind_out(d, node->out[0], 4 * rows_of_group);
     pm_bind_out(d, node->out[1], 4 * rows_of_group);
     pm_groups(d, pm_ceil_div(rows, rows_of_group), 1, 1, 0,

@@ -6,6 +6,11 @@
 
 #include <string.h>
 
+static uint32_t unit_of(uint32_t width)
+{
+    return pm_is_quads(width) ? 4 : 1;
+}
+
 /* ---- Forward ------------------------------------------------------------------------------------------- */
 
 static void shape_embedding(pm_graph *graph, pm_node *node)
@@ -24,23 +29,33 @@ static void shape_embedding(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_F32, index);
 }
 
-static void lower_embedding(pm_lowering *lowering, const pm_node *node)
+/* The rows that lie in a window of the table. Zeros, for an index beyond it, come with its last row. */
+static void look_up(pm_lowering *lowering, const pm_node *node, const pm_window *table)
 {
-    pm_shape table = pm_shape_of(lowering->graph, node->in[0]);
-    uint32_t rows = pm_count_of(lowering->graph, node->in[1]), width = table.dim[1];
-    bool quads = pm_is_quads(width);
-    uint32_t unit = quads ? 4 : 1;
+    pm_shape shape = pm_shape_of(lowering->graph, node->in[0]);
+    uint32_t rows = pm_count_of(lowering->graph, node->in[1]), width = shape.dim[1];
+    uint32_t unit = unit_of(width);
     pm_slab slab = pm_slab_of(lowering, rows, width / unit, pm_slab_turns(lowering));
 
     pm_dispatch *d =
-        pm_dispatch_begin(lowering, quads ? "embedding" : "embedding_ragged", lowering->rules->lanes);
+        pm_dispatch_begin(lowering, unit == 4 ? "embedding" : "embedding_ragged", lowering->rules->lanes);
+    pm_spec_window(d, table);
     pm_push_slab(d, &slab, rows * (width / unit));
-    pm_push_u32(d, table.dim[0]);
+    pm_push_u32(d, shape.dim[0]);
     pm_push_divisor(d, width / unit);
-    pm_bind_in(d, node->in[0], unit, 0);
+    pm_push_window(d, table, 4 * unit);
+    pm_bind_in(d, table->tensor, unit, 0);
     pm_bind_in(d, node->in[1], 1, pm_slab_stride(&slab, 1));
     pm_bind_out(d, node->out[0], pm_slab_stride(&slab, width));
     pm_slab_groups(d, &slab);
+}
+
+static void lower_embedding(pm_lowering *lowering, const pm_node *node)
+{
+    uint32_t unit = unit_of(pm_shape_of(lowering->graph, node->in[0]).dim[1]);
+    for (pm_window w = pm_window_first(lowering, node->in[0], unit); pm_window_is(&w); pm_window_next(&w)) {
+        look_up(lowering, node, &w);
+    }
 }
 
 static void reference_embedding(const pm_reference *ref)
@@ -106,41 +121,81 @@ static void shape_embedding_backward(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(rows, dy.dim[dy.rank - 1]));
 }
 
-/* The indices are sorted first, equal ones in their order; then each row of the table adds up its own run. */
-static void lower_embedding_backward(pm_lowering *lowering, const pm_node *node)
-{
-    const pm_graph *graph = lowering->graph;
-    uint32_t lanes = lowering->rules->lanes, rows = PM_ATTR(rows_attr, node)->rows;
-    uint32_t count = pm_count_of(graph, node->in[1]), width = pm_count_of(graph, node->in[0]) / count;
-    pm_tensor order = pm_scratch(lowering, PM_DTYPE_U32, count);
-    pm_tensor sorted = pm_scratch(lowering, PM_DTYPE_U32, count);
-    pm_tensor start = pm_scratch(lowering, PM_DTYPE_U32, rows + 1);
+/* The positions of the indices, in the order of the indices, equal ones in their own; and the indices. */
+typedef struct sorted_indices {
+    pm_tensor order, sorted;
+    uint32_t count;
+} sorted_indices;
 
+static sorted_indices sort(pm_lowering *lowering, pm_tensor index)
+{
+    uint32_t count = pm_count_of(lowering->graph, index), lanes = lowering->rules->lanes;
+    sorted_indices s = {pm_scratch(lowering, PM_DTYPE_U32, count), pm_scratch(lowering, PM_DTYPE_U32, count),
+                        count};
     pm_dispatch *d = pm_dispatch_begin(lowering, "embedding_sort", lanes);
     pm_push_u32(d, count);
-    pm_bind_in(d, node->in[1], 1, 0);
-    pm_bind_out(d, order, 0);
-    pm_bind_out(d, sorted, 0);
+    pm_bind_in(d, index, 1, 0);
+    pm_bind_out(d, s.order, 0);
+    pm_bind_out(d, s.sorted, 0);
     pm_groups(d, pm_ceil_div(count, 4 * lanes), 1, 1, 0, (double)count * count);
+    return s;
+}
 
-    d = pm_dispatch_begin(lowering, "embedding_start", lanes);
-    pm_push_u32(d, count);
+/* Where the runs of `rows` rows begin, from row `first` on, and where the last one ends. */
+static pm_tensor find_runs(pm_lowering *lowering, const sorted_indices *s, uint32_t first, uint32_t rows)
+{
+    pm_tensor start = pm_scratch(lowering, PM_DTYPE_U32, rows + 1);
+    uint32_t lanes = lowering->rules->lanes;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "embedding_start", lanes);
+    pm_push_u32(d, s->count);
     pm_push_u32(d, rows);
-    pm_bind_in(d, sorted, 1, 0);
+    pm_push_u32(d, first);
+    pm_bind_in(d, s->sorted, 1, 0);
     pm_bind_out(d, start, 0);
     pm_groups(d, pm_ceil_div(rows + 1, lanes), 1, 1, 0, 0);
+    return start;
+}
 
-    bool quads = pm_is_quads(width);
-    uint32_t unit = quads ? 4 : 1;
+/* Each row of dtable adds up what its run has in a window of dy. */
+static void add_runs(pm_lowering *lowering, const sorted_indices *s, pm_tensor start, const pm_window *dy,
+                     pm_tensor dtable)
+{
+    pm_shape shape = pm_shape_of(lowering->graph, dtable);
+    uint32_t rows = shape.dim[0], width = shape.dim[1], unit = unit_of(width);
     pm_slab slab = pm_slab_of(lowering, rows, width / unit, pm_slab_turns(lowering));
-    d = pm_dispatch_begin(lowering, quads ? "embedding_backward" : "embedding_backward_ragged", lanes);
+    pm_dispatch *d = pm_dispatch_begin(
+        lowering, unit == 4 ? "embedding_backward" : "embedding_backward_ragged", lowering->rules->lanes);
+    pm_spec_window(d, dy);
     pm_push_slab(d, &slab, rows * (width / unit));
     pm_push_divisor(d, width / unit);
-    pm_bind_in(d, node->in[0], unit, 0);
-    pm_bind_in(d, order, 1, 0);
+    pm_push_window(d, dy, 4 * unit);
+    pm_bind_in(d, dy->tensor, unit, 0);
+    pm_bind_in(d, s->order, 1, 0);
     pm_bind_in(d, start, 1, 0);
-    pm_bind_out(d, node->out[0], pm_slab_stride(&slab, width));
-    pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)count * width);
+    pm_bind_update(d, dtable, pm_slab_stride(&slab, width));
+    pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)s->count * width);
+}
+
+/* The indices are sorted first, equal ones in their order; then each row of the table adds up its own run. A
+ * table of more rows than one binding has room for runs is taken in blocks of rows. */
+static void lower_embedding_backward(pm_lowering *lowering, const pm_node *node)
+{
+    uint32_t rows = PM_ATTR(rows_attr, node)->rows;
+    uint32_t width = pm_shape_of(lowering->graph, node->out[0]).dim[1];
+    uint64_t most = pm_reach(lowering, 0) / 4 / 64 * 64 - 64; /* a block begins where it can be bound */
+    uint32_t block = rows > most && most ? (uint32_t)most : rows;
+    sorted_indices sorted = sort(lowering, node->in[1]);
+    for (uint32_t first = 0; first < rows; first += block) {
+        uint32_t count = rows - first < block ? rows - first : block;
+        pm_tensor start = find_runs(lowering, &sorted, first, count);
+        pm_tensor dtable = node->out[0];
+        if (count < rows)
+            dtable = pm_view(lowering->graph, dtable, (uint64_t)first * width * 4, PM_SHAPE(count, width));
+        for (pm_window dy = pm_window_first(lowering, node->in[0], unit_of(width)); pm_window_is(&dy);
+             pm_window_next(&dy)) {
+            add_runs(lowering, &sorted, start, &dy, dtable);
+        }
+    }
 }
 
 static void reference_embedding_backward(const pm_reference *ref)

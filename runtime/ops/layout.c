@@ -87,24 +87,41 @@ void pm_push_view(pm_dispatch *dispatch, const pm_slab *slab, const pm_strided *
     }
 }
 
+/* y, in slabs, from what the window has of x, of which a slab covers in_stride bytes. */
+static void gather(pm_lowering *lowering, const pm_window *x, pm_tensor y, const pm_strided *view,
+                   uint32_t unit, float scale, const pm_slab *slab, uint32_t in_stride)
+{
+    bool integer = pm_dtype_of(lowering->graph, y) != PM_DTYPE_F32;
+    const char *shader = unit == 4 ? "gather" : integer ? "gather_uint" : "gather_ragged";
+    pm_dispatch *d = pm_dispatch_begin(lowering, shader, lowering->rules->lanes);
+    pm_spec(d, view->rank);
+    pm_spec(d, scale != 1.0f);
+    pm_spec_window(d, x);
+    pm_push_view(d, slab, view, in_stride / 4 / unit);
+    pm_push_f32(d, scale);
+    pm_push_window(d, x, 4 * unit);
+    pm_bind_in(d, x->tensor, unit, in_stride);
+    pm_bind_out(d, y, pm_slab_stride(slab, slab->units / slab->rows * unit));
+    pm_slab_groups(d, slab);
+}
+
 void pm_lower_gather(pm_lowering *lowering, pm_tensor x, pm_tensor y, pm_strided view, float scale)
 {
     bool integer = pm_dtype_of(lowering->graph, x) != PM_DTYPE_F32;
     view = collapse(&view);
     bool quads = !integer && use_quads(&view);
-    uint32_t unit = quads ? 4 : 1, row = pm_view_row(&view);
-    pm_slab slab = pm_slab_of(lowering, view.extent[0], row, pm_slab_turns(lowering));
+    uint32_t unit = quads ? 4 : 1, row = pm_view_row(&view), turns = pm_slab_turns(lowering);
+    pm_slab slab = pm_slab_of(lowering, view.extent[0], row, turns);
     uint32_t in_stride = pm_slab_stride(&slab, input_row(&view) * unit);
-    const char *shader = quads ? "gather" : integer ? "gather_uint" : "gather_ragged";
+    pm_window all = pm_window_all(lowering, x);
+    gather(lowering, &all, y, &view, unit, scale, &slab, in_stride);
+    if (pm_dispatch_stays(lowering)) return;
 
-    pm_dispatch *d = pm_dispatch_begin(lowering, shader, lowering->rules->lanes);
-    pm_spec(d, view.rank);
-    pm_spec(d, scale != 1.0f);
-    pm_push_view(d, &slab, &view, in_stride / 4 / unit);
-    pm_push_f32(d, scale);
-    pm_bind_in(d, x, unit, in_stride);
-    pm_bind_out(d, y, pm_slab_stride(&slab, row * unit));
-    pm_slab_groups(d, &slab);
+    /* Rows that are too long, or of an input that does not go along with them: units alone, from windows. */
+    slab = pm_slab_of(lowering, view.extent[0] * row, 1, turns);
+    for (pm_window w = pm_window_first(lowering, x, unit); pm_window_is(&w); pm_window_next(&w)) {
+        gather(lowering, &w, y, &view, unit, scale, &slab, 0);
+    }
 }
 
 /* ---- Slice --------------------------------------------------------------------------------------------- */
@@ -312,36 +329,92 @@ const pm_op pm_op_transpose = {
 
 /* ---- Concat and pad ------------------------------------------------------------------------------------ */
 
-/* Rows of y: those of a from element `begin` on, around them those of b, or zeros where b is absent. */
+/* Rows of y: those of a from element `begin` on, around them those of b, or zeros where b is absent. Widths
+ * and `begin` are in units of so many elements. */
+typedef struct side_by_side {
+    pm_tensor a, b, y;
+    uint32_t unit, begin, width, a_width, rows;
+} side_by_side;
+
+typedef enum concat_part { PART_ALL = 0, PART_A = 1, PART_B = 2 } concat_part; /* as in concat.glsl */
+
+/* One dispatch of it, without its operands. */
+static pm_dispatch *begin_concat(pm_lowering *lowering, const side_by_side *s, const pm_slab *slab,
+                                 concat_part part, const pm_window *window)
+{
+    bool integer = pm_dtype_of(lowering->graph, s->y) != PM_DTYPE_F32;
+    uint32_t b_width = s->width - s->a_width;
+    pm_dispatch *d = pm_dispatch_begin(lowering,
+                                       s->unit == 4 ? "concat"
+                                       : integer    ? "concat_uint"
+                                                    : "concat_ragged",
+                                       lowering->rules->lanes);
+    pm_spec(d, pm_is(s->b));
+    pm_spec(d, part);
+    pm_spec_window(d, window);
+    pm_push_slab(d, slab, s->rows * s->width);
+    pm_push_u32(d, s->rows);
+    pm_push_u32(d, slab->rows);
+    pm_push_u32(d, s->begin);
+    pm_push_divisor(d, s->a_width);
+    pm_push_divisor(d, b_width ? b_width : 1);
+    pm_push_u32(d, s->width);
+    pm_push_window(d, window, 4 * s->unit);
+    return d;
+}
+
+static void concat_rows(pm_lowering *lowering, const side_by_side *s)
+{
+    pm_slab slab = pm_slab_of(lowering, s->rows, s->width, pm_slab_turns(lowering));
+    uint32_t a_stride = pm_slab_stride(&slab, s->a_width * s->unit);
+    uint32_t b_stride = pm_slab_stride(&slab, (s->width - s->a_width) * s->unit);
+    pm_window all = pm_window_all(lowering, s->a);
+    pm_dispatch *d = begin_concat(lowering, s, &slab, PART_ALL, &all);
+    pm_bind_in(d, s->a, s->unit, a_stride);
+    pm_bind_in(d, pm_is(s->b) ? s->b : s->a, s->unit, pm_is(s->b) ? b_stride : a_stride);
+    pm_bind_out(d, s->y, pm_slab_stride(&slab, s->width * s->unit));
+    pm_slab_groups(d, &slab);
+}
+
+/* What comes from a window of one of the two. */
+static void concat_window(pm_lowering *lowering, const side_by_side *s, concat_part part,
+                          const pm_window *window)
+{
+    pm_slab slab = pm_slab_of(lowering, s->rows * s->width, 1, pm_slab_turns(lowering));
+    pm_dispatch *d = begin_concat(lowering, s, &slab, part, window);
+    for (uint32_t i = 0; i < 2; i++) pm_bind_in(d, window->tensor, s->unit, 0);
+    pm_bind_out(d, s->y, pm_slab_stride(&slab, s->unit));
+    pm_slab_groups(d, &slab);
+}
+
 static void lower_side_by_side(pm_lowering *lowering, pm_tensor a, pm_tensor b, pm_tensor y, uint32_t axis,
                                uint32_t begin)
 {
     const pm_graph *graph = lowering->graph;
     uint32_t width = run_of(pm_shape_of(graph, y), axis), a_width = run_of(pm_shape_of(graph, a), axis);
-    uint32_t rows = pm_count_of(graph, y) / width;
     bool integer = pm_dtype_of(graph, y) != PM_DTYPE_F32;
     bool quads = !integer && pm_is_quads(width) && pm_is_quads(a_width) && pm_is_quads(begin);
-    uint32_t unit = quads ? 4 : 1, b_width = width - a_width;
-    pm_slab slab = pm_slab_of(lowering, rows, width / unit, pm_slab_turns(lowering));
-    uint32_t a_stride = pm_slab_stride(&slab, a_width), b_stride = pm_slab_stride(&slab, b_width);
+    uint32_t unit = quads ? 4 : 1;
+    side_by_side s = {.a = a,
+                      .b = b,
+                      .y = y,
+                      .unit = unit,
+                      .begin = begin / unit,
+                      .width = width / unit,
+                      .a_width = a_width / unit,
+                      .rows = pm_count_of(graph, y) / width};
+    concat_rows(lowering, &s);
+    if (pm_dispatch_stays(lowering)) return;
 
-    pm_dispatch *d = pm_dispatch_begin(lowering,
-                                       quads     ? "concat"
-                                       : integer ? "concat_uint"
-                                                 : "concat_ragged",
-                                       lowering->rules->lanes);
-    pm_spec(d, pm_is(b));
-    pm_push_slab(d, &slab, rows * (width / unit));
-    pm_push_u32(d, rows);
-    pm_push_u32(d, slab.rows);
-    pm_push_u32(d, begin / unit);
-    pm_push_divisor(d, a_width / unit);
-    pm_push_divisor(d, b_width ? b_width / unit : 1);
-    pm_push_u32(d, width / unit);
-    pm_bind_in(d, a, unit, a_stride);
-    pm_bind_in(d, pm_is(b) ? b : a, unit, pm_is(b) ? b_stride : a_stride);
-    pm_bind_out(d, y, pm_slab_stride(&slab, width));
-    pm_slab_groups(d, &slab);
+    for (pm_window w = pm_window_first(lowering, a, unit); pm_window_is(&w); pm_window_next(&w)) {
+        concat_window(lowering, &s, PART_A, &w);
+    }
+    pm_window none = pm_window_first(lowering, a, unit); /* zeros need no operand */
+    if (!pm_is(b)) concat_window(lowering, &s, PART_B, &none);
+    for (pm_window w = pm_window_first(lowering, pm_is(b) ? b : a, unit); pm_is(b) && pm_window_is(&w);
+         pm_window_next(&w)) {
+        concat_window(lowering, &s, PART_B, &w);
+    }
 }
 
 typedef struct concat_attr {

@@ -5,6 +5,8 @@
 #include "base/status.h"
 #include "ops/chunk_sum.h"
 #include "ops/flat.h"
+#include "ops/layout.h"
+#include "ops/reduce.h"
 #include "ops/table.h"
 
 #include <math.h>
@@ -16,6 +18,12 @@ static bool is_f32(const pm_graph *graph, pm_tensor tensor)
 
 void pm_lower_sum_partials(pm_lowering *lowering, pm_tensor partials, uint32_t n, float scale, pm_tensor out)
 {
+    if (!pm_fits_whole(lowering, partials, 1)) { /* what each lane of the one workgroup would begin with */
+        pm_tensor lanes = pm_scratch(lowering, PM_DTYPE_F32, PM_TREE_LANES);
+        pm_lower_columns(lowering, partials, lanes, n, PM_TREE_LANES);
+        partials = lanes;
+        n = PM_TREE_LANES;
+    }
     pm_dispatch *d = pm_dispatch_begin(lowering, "sum_partials", PM_TREE_LANES);
     pm_push_u32(d, n);
     pm_push_f32(d, scale);
@@ -46,12 +54,32 @@ static void shape_mse_backward(pm_graph *graph, pm_node *node)
     (void)pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[MSE_PREDICTION]));
 }
 
+typedef struct mse_weights {
+    weight_kind kind;
+    pm_tensor tensor;
+} mse_weights;
+
+/* Weights of samples that cannot be bound whole become weights of elements. */
+static mse_weights weights_of(pm_lowering *lowering, const pm_node *node)
+{
+    const pm_graph *graph = lowering->graph;
+    mse_weights weights = {PM_ATTR(mse_attr, node)->weight, node->in[MSE_WEIGHT]};
+    if (weights.kind != WEIGHT_SAMPLE || pm_fits_whole(lowering, weights.tensor, 1)) return weights;
+    uint32_t count = pm_count_of(graph, node->in[MSE_PREDICTION]);
+    uint32_t samples = pm_count_of(graph, weights.tensor);
+    pm_strided view = {.rank = 2, .extent = {samples, count / samples}, .stride = {1, 0}};
+    pm_tensor repeated = pm_scratch(lowering, PM_DTYPE_F32, count);
+    pm_lower_gather(lowering, weights.tensor, repeated, view, 1.0f);
+    return (mse_weights){WEIGHT_ELEMENT, repeated};
+}
+
 /* What both dispatches begin with: constants, operands. `stride`: bytes of an operand that a workgroup
  * covers. */
-static void bind_mse(pm_lowering *lowering, const pm_node *node, pm_dispatch *d, uint32_t stride)
+static void bind_mse(pm_lowering *lowering, const pm_node *node, mse_weights weights, pm_dispatch *d,
+                     uint32_t stride)
 {
-    weight_kind kind = PM_ATTR(mse_attr, node)->weight;
-    pm_tensor prediction = node->in[MSE_PREDICTION], weight = node->in[MSE_WEIGHT];
+    weight_kind kind = weights.kind;
+    pm_tensor prediction = node->in[MSE_PREDICTION], weight = weights.tensor;
     uint32_t count = pm_count_of(lowering->graph, prediction);
     pm_spec(d, kind);
     pm_push_u32(d, count);
@@ -71,8 +99,9 @@ static void lower_mse(pm_lowering *lowering, const pm_node *node)
     uint32_t count = pm_count_of(lowering->graph, node->in[MSE_PREDICTION]);
     uint32_t partials = pm_chunk_partials(count);
     pm_tensor partial = pm_scratch(lowering, PM_DTYPE_F32, partials);
+    mse_weights weights = weights_of(lowering, node);
     pm_dispatch *d = pm_dispatch_begin(lowering, "mse", PM_CHUNK_LANES);
-    bind_mse(lowering, node, d, PM_CHUNK_ELEMENTS * 4);
+    bind_mse(lowering, node, weights, d, PM_CHUNK_ELEMENTS * 4);
     pm_bind_out(d, partial, PM_CHUNK_LANES * 4);
     pm_groups(d, pm_chunks(count), 1, 1, 0, 3.0 * count);
     pm_lower_sum_partials(lowering, partial, partials, (float)(1.0 / count), node->out[0]);
@@ -82,8 +111,9 @@ static void lower_mse_backward(pm_lowering *lowering, const pm_node *node)
 {
     uint32_t count = pm_count_of(lowering->graph, node->in[MSE_PREDICTION]);
     uint32_t stride = pm_flat_stride(lowering);
+    mse_weights weights = weights_of(lowering, node);
     pm_dispatch *d = pm_dispatch_begin(lowering, "mse_backward", lowering->rules->lanes);
-    bind_mse(lowering, node, d, stride);
+    bind_mse(lowering, node, weights, d, stride);
     pm_push_f32(d, (float)(2.0 / count));
     pm_bind_in(d, node->in[MSE_GRAD], 1, 0);
     pm_bind_out(d, node->out[0], stride);
@@ -357,11 +387,17 @@ void pm_lower_loss_gradient(pm_lowering *lowering, pm_tensor logits, pm_tensor r
     pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 20.0 * count);
 }
 
-static void lower_cross_entropy_backward(pm_lowering *lowering, const pm_node *node)
+static void lower_logit_gradients(pm_lowering *lowering, const pm_node *node)
 {
     pm_shape shape = pm_shape_of(lowering->graph, node->in[0]);
     pm_lower_loss_gradient(lowering, node->in[0], node->in[1], node->in[2], node->out[0], shape.dim[0],
                            shape.dim[1]);
+}
+
+static void lower_cross_entropy_backward(pm_lowering *lowering, const pm_node *node)
+{
+    enum { LOGITS = 1 << 0, RECORD = 1 << 1 };
+    pm_lower_by_rows(lowering, node, LOGITS | RECORD | PM_OUT_BIT(0), RECORD, 0, lower_logit_gradients);
 }
 
 static void reference_cross_entropy_backward(const pm_reference *ref)

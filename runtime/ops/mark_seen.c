@@ -24,8 +24,9 @@ static void lower_mark_seen(pm_lowering *lowering, const pm_node *node)
     pm_dispatch *d = pm_dispatch_begin(lowering, "mark_seen", lanes);
     pm_push_u32(d, seen.dim[0]);
     pm_push_u32(d, seen.dim[1]);
-    pm_bind_in(d, node->in[1], 1, 0);
-    pm_bind_update(d, node->in[0], 0);
+    uint64_t bytes = 4 * (uint64_t)lanes * seen.dim[1];
+    pm_bind_in(d, node->in[1], 1, 4 * lanes);
+    pm_bind_update(d, node->in[0], bytes <= UINT32_MAX ? (uint32_t)bytes : 0);
     pm_groups(d, pm_ceil_div(seen.dim[0], lanes), 1, 1, 0, 0);
 }
 

@@ -70,7 +70,7 @@ static void lower_bernoulli(pm_lowering *lowering, const pm_node *node)
     pm_push_u32(d, attr->mask_token);
     pm_bind_in(d, node->in[MASK_COUNTER], 1, 0);
     pm_bind_in(d, node->in[MASK_TOKENS], 1, stride);
-    pm_bind_in(d, node->in[MASK_RATE], 1, 0);
+    pm_bind_in(d, node->in[MASK_RATE], 1, pm_slab_stride(&slab, 1));
     pm_bind_in(d, node->in[has_fixed ? MASK_FIXED : MASK_TOKENS], 1, stride);
     pm_bind_out(d, node->out[0], stride);
     pm_bind_out(d, node->out[1], stride);
@@ -101,7 +101,7 @@ static void lower_exact(pm_lowering *lowering, const pm_node *node)
     pm_push_u32(d, attr->mask_token);
     pm_bind_in(d, keys, 1, stride);
     pm_bind_in(d, node->in[MASK_TOKENS], 1, stride);
-    pm_bind_in(d, node->in[MASK_RATE], 1, 0);
+    pm_bind_in(d, node->in[MASK_RATE], 1, pm_slab_stride(&slab, 1));
     pm_bind_out(d, node->out[0], stride);
     pm_bind_out(d, node->out[1], stride);
     pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)count * tokens.dim[1]);

@@ -194,6 +194,27 @@ void pm_norm_end(pm_dispatch *dispatch, const pm_norm_grid *grid, double flops_p
               flops_per_element * g->rows * g->channels);
 }
 
+/* What has elements for each row, as [rows, elements]. */
+static void flatten_rows(pm_graph *graph, pm_tensor *tensor, uint32_t rows)
+{
+    if (pm_is(*tensor))
+        *tensor = pm_view(graph, *tensor, 0, PM_SHAPE(rows, pm_count_of(graph, *tensor) / rows));
+}
+
+void pm_norm_lower_by_rows(pm_lowering *lowering, const pm_node *node, uint32_t rows, uint32_t whole,
+                           uint64_t scratch, void (*lower)(pm_lowering *lowering, const pm_node *node))
+{
+    enum { MODULATION = 1 << PM_NORM_SCALE | 1 << PM_NORM_SHIFT };
+    pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
+    pm_node flat = *node;
+    rows |= 1u << PM_NORM_X | MODULATION;
+    if (!g.per_token) whole |= MODULATION;
+    for (uint32_t bit = 0; g.samples == 1 && g.per_row && bit < PM_MAX_INPUTS + PM_MAX_OUTPUTS; bit++) {
+        if (rows >> bit & 1u) flatten_rows(lowering->graph, pm_node_tensor(&flat, bit), g.rows);
+    }
+    pm_lower_by_rows(lowering, &flat, rows, whole, scratch, lower);
+}
+
 static void lower_row_moments(pm_lowering *lowering, const pm_node *node, const pm_norm_geometry *g)
 {
     pm_norm_geometry flat = *g; /* rows alone, whatever sample they belong to */
@@ -249,7 +270,7 @@ static void lower_group_moments(pm_lowering *lowering, const pm_node *node, cons
     pm_groups(d, pm_ceil_div(g->statistics, lanes), 1, 1, 0, 0);
 }
 
-static void lower_norm(pm_lowering *lowering, const pm_node *node)
+static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
     if (g.per_row) {
@@ -282,6 +303,14 @@ pm_norm_factors pm_norm_factors_at(const pm_reference *ref, const pm_norm_geomet
         .gain = in[PM_NORM_SCALE].count ? 1.0 + in[PM_NORM_SCALE].f[at] : 1.0,
         .shift = in[PM_NORM_SHIFT].count ? in[PM_NORM_SHIFT].f[at] : 0.0,
     };
+}
+
+static void lower_norm(pm_lowering *lowering, const pm_node *node)
+{
+    enum { STATISTICS = PM_OUT_BIT(1) | PM_OUT_BIT(2) };
+    pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
+    uint64_t chunk_bytes = g.per_row ? 0 : (uint64_t)g.chunks * g.channels * 4;
+    pm_norm_lower_by_rows(lowering, node, PM_OUT_BIT(0) | STATISTICS, STATISTICS, chunk_bytes, lower_samples);
 }
 
 static void reference_norm(const pm_reference *ref)

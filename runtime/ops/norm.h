@@ -83,6 +83,12 @@ pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_
                            const char *shader, uint32_t rows_per_lane, pm_tensor mean, pm_tensor rstd);
 void pm_norm_end(pm_dispatch *dispatch, const pm_norm_grid *grid, double flops_per_element);
 
+/* Lowers a node of normalisation, or blocks of it where the statistics and the modulation of all its samples,
+ * or, where nothing differs between samples, of all its rows cannot be bound whole (see pm_lower_by_rows).
+ * `rows` and `whole` as there, but for the inputs that norm has. */
+void pm_norm_lower_by_rows(pm_lowering *lowering, const pm_node *node, uint32_t rows, uint32_t whole,
+                           uint64_t scratch, void (*lower)(pm_lowering *lowering, const pm_node *node));
+
 /* ---- Reference ----------------------------------------------------------------------------------------- */
 
 /* Index of the statistics of an element. */

@@ -64,7 +64,7 @@ static void lower_merge_sums(pm_lowering *lowering, const pm_norm_geometry *g, c
     pm_groups(d, pm_ceil_div(g->samples * pm_ceil_div(g->channels, 4), lanes), 1, 1, 0, 0);
 }
 
-static void lower_sums(pm_lowering *lowering, const pm_node *node)
+static void lower_sample_sums(pm_lowering *lowering, const pm_node *node)
 {
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
     pm_norm_grid grid = pm_norm_grid_of(lowering, &g, g.chunk);
@@ -78,6 +78,20 @@ static void lower_sums(pm_lowering *lowering, const pm_node *node)
     for (uint32_t i = 0; i < 2; i++) pm_bind_out(d, parts[i], 0);
     pm_norm_end(d, &grid, 4);
     if (g.chunks > 1) lower_merge_sums(lowering, &g, parts, node->out);
+}
+
+/* Where nothing differs between samples there is one sum over all rows, which no block has. */
+static void lower_sums(pm_lowering *lowering, const pm_node *node)
+{
+    enum { STATISTICS = 1 << PM_NORM_MEAN | 1 << PM_NORM_RSTD, SUMS = PM_OUT_BIT(0) | PM_OUT_BIT(1) };
+    pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
+    uint64_t chunk_bytes = g.chunks > 1 ? (uint64_t)g.chunks * g.channels * 4 : 0;
+    if (g.samples == 1) {
+        lower_sample_sums(lowering, node);
+    } else {
+        pm_norm_lower_by_rows(lowering, node, STATISTICS | 1 << PM_NORM_DY | SUMS, STATISTICS | SUMS,
+                              chunk_bytes, lower_sample_sums);
+    }
 }
 
 static void reference_norm_sums(const pm_reference *ref)
@@ -118,7 +132,8 @@ static void shape_params(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_F32, sums); /* dshift */
 }
 
-static void lower_params(pm_lowering *lowering, const pm_node *node)
+/* The gradients of gamma and beta go on from those of the samples before. */
+static void lower_sample_params(pm_lowering *lowering, const pm_node *node)
 {
     pm_shape sums = pm_shape_of(lowering->graph, node->in[PARAMS_SUM_DU]);
     bool modulated = PM_ATTR(params_attr, node)->modulated;
@@ -126,17 +141,25 @@ static void lower_params(pm_lowering *lowering, const pm_node *node)
     pm_dispatch *d = pm_dispatch_begin(lowering, "norm_params", lanes);
     pm_spec(d, modulated);
     for (uint32_t i = PARAMS_GAMMA; i < PARAMS_INPUTS; i++) pm_spec(d, pm_is(node->in[i]));
+    pm_spec(d, lowering->first_row > 0);
     pm_push_u32(d, sums.dim[0]);
     pm_push_u32(d, sums.dim[1]);
     for (uint32_t i = 0; i < PARAMS_INPUTS; i++) {
         pm_bind_in(d, node->in[pm_is(node->in[i]) ? i : PARAMS_SUM_DU], 1, 0);
     }
-    pm_bind_out(d, node->out[0], 0);
-    pm_bind_out(d, node->out[1], 0);
+    pm_bind_update(d, node->out[0], 0);
+    pm_bind_update(d, node->out[1], 0);
     for (uint32_t i = 2; i < 4; i++) {
         pm_bind_out(d, modulated ? node->out[i] : pm_scratch(lowering, PM_DTYPE_F32, UNUSED_ELEMENTS), 0);
     }
     pm_groups(d, pm_ceil_div(pm_ceil_div(sums.dim[1], 4), lanes), 1, 1, 0, 0);
+}
+
+static void lower_params(pm_lowering *lowering, const pm_node *node)
+{
+    enum { INPUTS = 1 << PARAMS_SUM_DU | 1 << PARAMS_SUM_DU_HAT | 1 << PARAMS_SCALE };
+    uint32_t all = INPUTS | PM_OUT_BIT(2) | PM_OUT_BIT(3);
+    pm_lower_by_rows(lowering, node, all, all, 0, lower_sample_params);
 }
 
 static void reference_norm_params(const pm_reference *ref)
@@ -211,7 +234,7 @@ static void lower_row_sums(pm_lowering *lowering, const pm_node *node, const pm_
     pm_norm_end(d, &grid, 6);
 }
 
-static void lower_backward(pm_lowering *lowering, const pm_node *node)
+static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
     pm_tensor means[2];
@@ -236,6 +259,14 @@ static void lower_backward(pm_lowering *lowering, const pm_node *node)
         }
     }
     pm_norm_end(d, &grid, 10);
+}
+
+static void lower_backward(pm_lowering *lowering, const pm_node *node)
+{
+    enum { STATISTICS = 1 << PM_NORM_MEAN | 1 << PM_NORM_RSTD };
+    enum { SUMS = 1 << PM_NORM_SUM_DU | 1 << PM_NORM_SUM_DU_HAT };
+    uint32_t rows = STATISTICS | 1 << PM_NORM_DY | SUMS | PM_OUT_BIT(0) | PM_OUT_BIT(1) | PM_OUT_BIT(2);
+    pm_norm_lower_by_rows(lowering, node, rows, STATISTICS | SUMS, 0, lower_samples);
 }
 
 static void reference_norm_backward(const pm_reference *ref)

@@ -17,7 +17,7 @@
 #include "graph/graph.h"
 
 #define PM_MAX_SPEC 12
-#define PM_MAX_PUSH 24
+#define PM_MAX_PUSH 32 /* 128 bytes: what every device has */
 #define PM_MAX_BINDINGS (PM_MAX_INPUTS + PM_MAX_OUTPUTS)
 
 /* ---- Lowering ------------------------------------------------------------------------------------------ */
@@ -30,12 +30,14 @@ typedef struct pm_binding {
     uint32_t width; /* elements a shader reads at once: 1 or 4 (PM_INPUT or PM_INPUT4); only for inputs */
     /* Bytes of this tensor that one workgroup along the split axis covers; 0: bound whole in every piece. */
     uint32_t stride;
+    uint32_t halo; /* bytes that a piece gets beyond those; where stride is not 0 */
 } pm_binding;
 
 /* One dispatch: a shader, its constants and its operands. A dispatch that exceeds a limit of the device
  * (storage range, number of groups) or takes too long is run in pieces along the split axis: each piece gets
  * the bindings with a stride from its own first group on, and that group's number in the push constant
- * `base`. */
+ * `base`. What is bound whole must fit by itself: a rule that binds large tensors so asks pm_dispatch_stays,
+ * and if it does not, writes down several dispatches instead, each for a part of those tensors. */
 typedef struct pm_dispatch {
     const char *shader;
     uint32_t spec[PM_MAX_SPEC], n_spec; /* spec[0] is the workgroup size */
@@ -52,8 +54,12 @@ typedef struct pm_lowering {
     const pm_rules *rules;
     pm_dispatch *dispatches;
     uint32_t count, capacity;
-    uint32_t node; /* being lowered */
-    bool failed;   /* host memory ran out */
+    uint32_t node;      /* being lowered */
+    bool failed;        /* host memory ran out */
+    uint32_t first_row; /* of the node being lowered, where that is a block of rows (pm_lower_by_rows) */
+    /* Bytes that one binding can have: of an input read one or four elements at once, and of any other
+     * operand. */
+    uint64_t input_range, input4_range, storage_range;
 } pm_lowering;
 
 /* Begins the next dispatch; `lanes` becomes specialization constant 0. Never NULL (a spare is returned on
@@ -69,8 +75,61 @@ void pm_bind_update(pm_dispatch *dispatch, pm_tensor tensor, uint32_t stride);
 /* Ends the dispatch: number of workgroups, and the axis along which it may be cut. */
 void pm_groups(pm_dispatch *dispatch, uint32_t x, uint32_t y, uint32_t z, uint32_t split_axis, double flops);
 
+/* Of the last binding: its halo. */
+void pm_bind_halo(pm_dispatch *dispatch, uint32_t bytes);
+
 /* A temporary of `count` elements that lives within the node being lowered. */
 pm_tensor pm_scratch(pm_lowering *lowering, pm_dtype dtype, uint32_t count);
+
+/* ---- Operands above the device's range ----------------------------------------------------------------- */
+
+/* Every binding begins at a multiple of this many bytes. */
+#define PM_BIND_ALIGN 256u
+
+/* The most bytes that one binding may have, a multiple of PM_BIND_ALIGN: of an input of which a shader reads
+ * `width` elements at once, or (width 0) of what it writes. */
+uint64_t pm_reach(const pm_lowering *lowering, uint32_t width);
+bool pm_fits_whole(const pm_lowering *lowering, pm_tensor tensor, uint32_t width);
+
+/* Whether all that the last dispatch binds can be bound: whole, or in pieces that begin where every device
+ * can bind. If not, the dispatch is taken back, for others to be written down instead. */
+bool pm_dispatch_stays(pm_lowering *lowering);
+
+/* Some bytes of a tensor, as a tensor of its own that begins at a multiple of PM_BIND_ALIGN; `skip` is how
+ * many bytes that is before `begin`. */
+pm_tensor pm_part(pm_lowering *lowering, pm_tensor tensor, uint64_t begin, uint64_t end, uint32_t *skip);
+
+/* A window: the part of an operand that one of several dispatches sees. A kernel with windows does what it
+ * would do with the whole operand, but leaves alone what needs elements outside; sums go on from where the
+ * window before left them, so that their order is that of the whole. Each window but the last has a multiple
+ * of PM_BIND_ALIGN bytes.
+ *
+ *   for (pm_window w = pm_window_first(lowering, x, width); pm_window_is(&w); pm_window_next(&w)) ...  */
+typedef struct pm_window {
+    pm_lowering *lowering;
+    pm_tensor whole, tensor; /* all of the operand; what this window binds */
+    uint64_t begin, end, bytes, most;
+} pm_window;
+
+/* The window that sees all. */
+pm_window pm_window_all(pm_lowering *lowering, pm_tensor tensor);
+pm_window pm_window_first(pm_lowering *lowering, pm_tensor tensor, uint32_t width);
+bool pm_window_is(const pm_window *window);
+void pm_window_next(pm_window *window);
+/* The other half is shaders/include/window.glsl: its specialization constant, and PM_PUSH_WINDOW, for a
+ * kernel that reads the operand in units of so many bytes. */
+void pm_spec_window(pm_dispatch *dispatch, const pm_window *window);
+void pm_push_window(pm_dispatch *dispatch, const pm_window *window, uint32_t unit);
+
+/* For operators that bind whole what has little for each row of axis 0 (labels, statistics), while no row
+ * needs another: lowers `node` by `lower`, in one go, or where the tensors in `whole` exceed the range, as
+ * nodes of fewer rows that follow each other. `rows` has all tensors with such rows, in[0] among them. Bit i
+ * of both is input i, PM_OUT_BIT(i) output i; `scratch` is the bytes of a row in scratch tensors bound whole.
+ */
+#define PM_OUT_BIT(i) (1u << (PM_MAX_INPUTS + (i)))
+pm_tensor *pm_node_tensor(pm_node *node, uint32_t bit);
+void pm_lower_by_rows(pm_lowering *lowering, const pm_node *node, uint32_t rows, uint32_t whole,
+                      uint64_t scratch, void (*lower)(pm_lowering *lowering, const pm_node *node));
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */
 

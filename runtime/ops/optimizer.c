@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "ops/chunk_sum.h"
 #include "ops/flat.h"
+#include "ops/reduce.h"
 #include "ops/table.h"
 
 #include <math.h>
@@ -37,6 +38,12 @@ static void lower_norm(pm_lowering *lowering, const pm_node *node)
     pm_bind_out(d, partial, PM_CHUNK_LANES * 16);
     pm_groups(d, pm_chunks(count), 1, 1, 0, 2.0 * count);
 
+    if (!pm_fits_whole(lowering, partial, 4)) { /* what each lane of the one workgroup would begin with */
+        pm_tensor lane_sums = pm_scratch(lowering, PM_DTYPE_F32, PM_TREE_LANES * 4);
+        pm_lower_columns(lowering, partial, lane_sums, partials * 4, PM_TREE_LANES * 4);
+        partial = lane_sums;
+        partials = PM_TREE_LANES;
+    }
     d = pm_dispatch_begin(lowering, "global_norm_finish", PM_TREE_LANES);
     pm_push_u32(d, partials);
     pm_bind_in(d, partial, 4, 0);

@@ -24,32 +24,57 @@ static uint32_t chunk_of(uint32_t rows)
     return root;
 }
 
-/* x [outer, block] seen as [outer, rows, width], the last row possibly shorter, to y [outer, chunks,
- * width]. */
+/* x [outer, block] seen as [outer, rows, width], the last row possibly shorter, to y [outer, chunks, width],
+ * every `chunk` rows becoming one; in units of so many elements. */
+typedef struct chunk_sums {
+    pm_tensor y;
+    uint32_t outer, block, width, chunk, chunks, unit;
+} chunk_sums;
+
+/* Adds up what the window has of x, of which a slab covers in_stride bytes. */
+static void sum_window(pm_lowering *lowering, const chunk_sums *s, const pm_window *x, const pm_slab *slab,
+                       uint32_t in_stride)
+{
+    pm_dispatch *d = pm_dispatch_begin(lowering, s->unit == 4 ? "sum" : "sum_ragged", lowering->rules->lanes);
+    pm_spec(d, s->unit == 4 ? s->block % 4 : 0);
+    pm_spec_window(d, x);
+    pm_push_slab(d, slab, s->outer * s->chunks * (s->width / s->unit));
+    pm_push_u32(d, in_stride / 4 / s->unit);
+    pm_push_u32(d, pm_ceil_div(s->block, s->unit));
+    pm_push_u32(d, s->chunk);
+    pm_push_divisor(d, s->width / s->unit);
+    pm_push_divisor(d, s->chunks);
+    pm_push_window(d, x, 4 * s->unit);
+    pm_bind_in(d, x->tensor, s->unit, in_stride);
+    pm_bind_update(d, s->y, pm_slab_stride(slab, slab->units / slab->rows * s->unit));
+    pm_groups(d, slab->groups_x, slab->groups_y, 1, 1,
+              (double)s->outer * s->block * (double)(x->end - x->begin) / (double)x->bytes);
+}
+
 static void sum_chunks(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t outer, uint32_t block,
                        uint32_t width, uint32_t chunk)
 {
-    uint32_t rows = pm_ceil_div(block, width), chunks = pm_ceil_div(rows, chunk);
+    uint32_t chunks = pm_ceil_div(pm_ceil_div(block, width), chunk);
     bool quads = pm_is_quads(width) && (outer == 1 || pm_is_quads(block));
-    uint32_t unit = quads ? 4 : 1;
+    chunk_sums s = {y, outer, block, width, chunk, chunks, quads ? 4 : 1};
     /* Cut between chunks where all are equally long or there is one block; else between blocks. */
     bool by_chunk = outer == 1 || block % (width * chunk) == 0;
     uint32_t turns = lowering->rules->is_cpu && chunk < 64 ? 64 / chunk : 1;
     uint32_t rows_out = by_chunk ? 1 : chunks;
-    pm_slab slab = pm_slab_of(lowering, outer * chunks / rows_out, rows_out * (width / unit), turns);
-    uint32_t in_stride = pm_slab_stride(&slab, by_chunk ? width * chunk : block);
+    pm_slab slab = pm_slab_of(lowering, outer * chunks / rows_out, rows_out * (width / s.unit), turns);
+    pm_window all = pm_window_all(lowering, x);
+    sum_window(lowering, &s, &all, &slab, pm_slab_stride(&slab, by_chunk ? width * chunk : block));
+    if (pm_dispatch_stays(lowering)) return;
 
-    pm_dispatch *d = pm_dispatch_begin(lowering, quads ? "sum" : "sum_ragged", lowering->rules->lanes);
-    pm_spec(d, quads ? block % 4 : 0);
-    pm_push_slab(d, &slab, outer * chunks * (width / unit));
-    pm_push_u32(d, in_stride / 4 / unit);
-    pm_push_u32(d, pm_ceil_div(block, unit));
-    pm_push_u32(d, chunk);
-    pm_push_divisor(d, width / unit);
-    pm_push_divisor(d, chunks);
-    pm_bind_in(d, x, unit, in_stride);
-    pm_bind_out(d, y, pm_slab_stride(&slab, rows_out * width));
-    pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)outer * block);
+    slab = pm_slab_of(lowering, outer * chunks * (width / s.unit), 1, turns);
+    for (pm_window w = pm_window_first(lowering, x, s.unit); pm_window_is(&w); pm_window_next(&w)) {
+        sum_window(lowering, &s, &w, &slab, 0);
+    }
+}
+
+void pm_lower_columns(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t count, uint32_t width)
+{
+    sum_chunks(lowering, x, y, 1, count, width, pm_ceil_div(count, width));
 }
 
 void pm_lower_sum(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t outer, uint32_t rows,

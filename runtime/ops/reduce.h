@@ -11,4 +11,8 @@
 void pm_lower_sum(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t outer, uint32_t rows,
                   uint32_t width);
 
+/* y[c] = the sum of x[c], x[c + width], x[c + 2 width], ..., in that order from +0, for x f32 [count] and y
+ * [width]. */
+void pm_lower_columns(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t count, uint32_t width);
+
 #endif

@@ -16,7 +16,15 @@
 
 #define MAX_LENGTH 32768u
 
-enum { REVEAL_CANVAS, REVEAL_TOKENS, REVEAL_CONFIDENCE, REVEAL_AMOUNT, REVEAL_WINDOW, REVEAL_COUNTER };
+enum {
+    REVEAL_CANVAS,
+    REVEAL_TOKENS,
+    REVEAL_CONFIDENCE,
+    REVEAL_AMOUNT,
+    REVEAL_WINDOW,
+    REVEAL_COUNTER,
+    REVEAL_KEYS
+};
 
 typedef struct reveal_attr {
     pm_reveal_args args;
@@ -115,35 +123,49 @@ static void lower_keys(pm_lowering *lowering, const pm_node *node, pm_tensor key
     /* What is not read is bound to something of its type. */
     pm_bind_in(d, in[rate ? REVEAL_AMOUNT : REVEAL_CONFIDENCE], 1, rate ? 0 : 4 * lanes);
     pm_bind_in(d, in[pm_is(in[REVEAL_WINDOW]) ? REVEAL_WINDOW : REVEAL_COUNTER], 1, 0);
-    pm_bind_in(d, in[rate ? REVEAL_AMOUNT : REVEAL_CONFIDENCE], 1, 0);
+    pm_bind_in(d, in[rate ? REVEAL_AMOUNT : REVEAL_CONFIDENCE], 1, rate ? 0 : 4 * lanes);
     pm_bind_out(d, keys, 4 * lanes);
     pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, 10.0 * count);
 }
 
-static void lower_reveal(pm_lowering *lowering, const pm_node *node)
+/* Writes the tokens whose turn it is, of some rows of the canvas; the keys are an input here. */
+static void lower_turns(pm_lowering *lowering, const pm_node *node)
 {
     const reveal_attr *attr = PM_ATTR(reveal_attr, node);
     const pm_tensor *in = node->in;
     bool rate = attr->args.mode == PM_REVEAL_RATE;
     pm_shape canvas = pm_shape_of(lowering->graph, in[REVEAL_CANVAS]);
     uint32_t lanes = lowering->rules->lanes, count = pm_shape_count(canvas);
-    pm_tensor keys = pm_scratch(lowering, PM_DTYPE_U32, count);
-    lower_keys(lowering, node, keys);
-
     pm_dispatch *d = pm_dispatch_begin(lowering, "reveal", lanes);
     pm_spec(d, (uint32_t)attr->args.mode);
     pm_push_u32(d, count);
     pm_push_divisor(d, canvas.dim[1]);
-    pm_push_u32(d, canvas.dim[0]);
+    pm_push_u32(d, pm_shape_of(lowering->graph, in[REVEAL_AMOUNT]).dim[1]);
     pm_push_u32(d, rows_of(lowering->graph, in[REVEAL_AMOUNT]));
     pm_push_f32(d, attr->args.threshold);
+    pm_push_u32(d, lowering->first_row);
     pm_bind_in(d, in[REVEAL_COUNTER], 1, 0);
-    pm_bind_in(d, keys, 1, 0);
+    pm_bind_in(d, in[REVEAL_KEYS], 1, 0);
     pm_bind_in(d, in[REVEAL_TOKENS], 1, 4 * lanes);
     pm_bind_in(d, in[rate ? REVEAL_AMOUNT : REVEAL_CONFIDENCE], 1, rate ? 0 : 4 * lanes);
     pm_bind_in(d, in[rate ? REVEAL_COUNTER : REVEAL_AMOUNT], 1, 0);
     pm_bind_update(d, in[REVEAL_CANVAS], 4 * lanes);
     pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, rate ? count : 3.0 * count * canvas.dim[1]);
+}
+
+static void lower_reveal(pm_lowering *lowering, const pm_node *node)
+{
+    enum {
+        KEYS = 1 << REVEAL_KEYS,
+        CANVASES = 1 << REVEAL_CANVAS | 1 << REVEAL_TOKENS | 1 << REVEAL_CONFIDENCE
+    };
+    pm_node turns = *node;
+    uint32_t count = pm_count_of(lowering->graph, node->in[REVEAL_CANVAS]);
+    turns.in[REVEAL_KEYS] = pm_scratch(lowering, PM_DTYPE_U32, count);
+    lower_keys(lowering, node, turns.in[REVEAL_KEYS]);
+    turns.in[REVEAL_KEYS] = pm_reshape(lowering->graph, turns.in[REVEAL_KEYS],
+                                       pm_shape_of(lowering->graph, node->in[REVEAL_CANVAS]));
+    pm_lower_by_rows(lowering, &turns, KEYS | CANVASES, KEYS, 0, lower_turns);
 }
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */

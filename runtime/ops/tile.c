@@ -26,6 +26,15 @@ static double cost_of(const pm_tile *tile)
     return vec4s * (3.0 + 10.0 * (rows + 4.0 * columns) / (rows * columns));
 }
 
+static pm_tile tile_of(const pm_rules *rules, tile_size size, uint32_t log2_lanes, uint32_t m, uint32_t n)
+{
+    pm_tile tile = {.rows = size.rows, .columns = size.columns, .log2_lanes = log2_lanes};
+    tile.group_rows = (rules->gemm_lanes >> log2_lanes) * tile.rows;
+    tile.groups_x = pm_ceil_div(pm_ceil_div(n, 4), tile.columns << log2_lanes);
+    tile.groups_y = pm_ceil_div(m, tile.group_rows);
+    return tile;
+}
+
 pm_tile pm_tile_for(const pm_rules *rules, uint32_t m, uint32_t n)
 {
     const tile_size *sizes = rules->is_cpu ? cpu_sizes : gpu_sizes;
@@ -38,10 +47,7 @@ pm_tile pm_tile_for(const pm_rules *rules, uint32_t m, uint32_t n)
     for (uint32_t s = 0; s < n_sizes; s++) {
         for (uint32_t l = 0; l < n_lanes; l++) {
             if (rules->gemm_lanes >> log2_lanes[l] == 0) continue;
-            pm_tile tile = {.rows = sizes[s].rows, .columns = sizes[s].columns, .log2_lanes = log2_lanes[l]};
-            tile.group_rows = (rules->gemm_lanes >> tile.log2_lanes) * tile.rows;
-            tile.groups_x = pm_ceil_div(pm_ceil_div(n, 4), tile.columns << tile.log2_lanes);
-            tile.groups_y = pm_ceil_div(m, tile.group_rows);
+            pm_tile tile = tile_of(rules, sizes[s], log2_lanes[l], m, n);
             if (best.rows == 0 || cost_of(&tile) < cost_of(&best)) best = tile;
         }
     }
@@ -55,6 +61,31 @@ void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n)
     pm_spec(dispatch, pm_is_quads(n));
 }
 
+/* A copy of a matrix, or some, into whole vec4s: of what the window has of them. */
+typedef struct padding {
+    pm_tensor out;
+    uint32_t rows, width, rows_out, all_rows;
+    pm_slab slab;
+} padding;
+
+static void pad_window(pm_lowering *lowering, const padding *p, const pm_window *x, bool cut)
+{
+    uint32_t quads = pm_ceil_div(p->width, 4);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "matmul_pad", lowering->rules->lanes);
+    pm_spec(d, !cut);
+    pm_spec_window(d, x);
+    pm_push_slab(d, &p->slab, p->all_rows * quads);
+    pm_push_u32(d, p->slab.rows);
+    pm_push_divisor(d, quads);
+    pm_push_divisor(d, p->rows_out);
+    pm_push_u32(d, p->rows);
+    pm_push_u32(d, p->width);
+    pm_push_window(d, x, 4);
+    pm_bind_in(d, x->tensor, 1, cut ? pm_slab_stride(&p->slab, p->width) : 0);
+    pm_bind_update(d, p->out, pm_slab_stride(&p->slab, quads * 4));
+    pm_slab_groups(d, &p->slab);
+}
+
 pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t rows, uint32_t width,
                     uint32_t rows_out)
 {
@@ -64,18 +95,14 @@ pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t
     pm_tensor padded =
         pm_scratch(lowering, PM_DTYPE_F32, elements <= UINT32_MAX ? (uint32_t)elements : UINT32_MAX);
     if (!pm_is(padded)) return PM_NONE; /* too large, and the graph says so */
-    pm_slab slab = pm_slab_of(lowering, all_rows, quads, pm_slab_turns(lowering));
-    pm_dispatch *d = pm_dispatch_begin(lowering, "matmul_pad", lowering->rules->lanes);
-    pm_spec(d, rows != rows_out);
-    pm_push_slab(d, &slab, all_rows * quads);
-    pm_push_u32(d, slab.rows);
-    pm_push_divisor(d, quads);
-    pm_push_divisor(d, rows_out);
-    pm_push_u32(d, rows);
-    pm_push_u32(d, width);
-    pm_bind_in(d, x, 1, rows == rows_out ? pm_slab_stride(&slab, width) : 0);
-    pm_bind_out(d, padded, pm_slab_stride(&slab, quads * 4));
-    pm_slab_groups(d, &slab);
+    padding p = {padded,   rows,     width,
+                 rows_out, all_rows, pm_slab_of(lowering, all_rows, quads, pm_slab_turns(lowering))};
+    pm_window all = pm_window_all(lowering, x);
+    pad_window(lowering, &p, &all, rows == rows_out);
+    if (pm_dispatch_stays(lowering)) return padded;
+    for (pm_window w = pm_window_first(lowering, x, 1); pm_window_is(&w); pm_window_next(&w)) {
+        pad_window(lowering, &p, &w, false);
+    }
     return padded;
 }
 
@@ -84,48 +111,201 @@ uint32_t pm_stride_of(uint64_t elements)
     return elements <= UINT32_MAX / 4 ? (uint32_t)elements * 4 : 0;
 }
 
-void pm_lower_product(pm_lowering *lowering, pm_product p)
+/* ---- Products ------------------------------------------------------------------------------------------ */
+
+/* A product with its operands in whole vec4s, and the sizes of one matrix of each in elements. */
+typedef struct padded_product {
+    pm_product p; /* a, b and residual are the padded ones */
+    uint32_t n4, k4, a_size, b_size;
+} padded_product;
+
+static padded_product pad_product(pm_lowering *lowering, pm_product p)
+{
+    bool batched = p.batch > 1, a_transposed = p.layout == PM_ATB, b_transposed = p.layout == PM_ABT;
+    uint32_t n4 = pm_round4(p.n), k4 = pm_round4(p.k), a_count = batched && p.a_batched ? p.batch : 1;
+    uint32_t b_count = batched && p.b_batched ? p.batch : 1;
+    padded_product q = {.p = p, .n4 = n4, .k4 = k4};
+    q.p.a = a_transposed ? pm_padded(lowering, p.a, a_count, p.k, p.m, k4)
+                         : pm_padded(lowering, p.a, a_count, p.m, p.k, p.m);
+    q.p.b = b_transposed ? pm_padded(lowering, p.b, b_count, p.n, p.k, p.n)
+                         : pm_padded(lowering, p.b, b_count, p.k, p.n, k4);
+    if (pm_is(p.residual)) q.p.residual = pm_padded(lowering, p.residual, p.batch, p.m, p.n, p.m);
+    q.a_size = a_transposed ? k4 * pm_round4(p.m) : p.m * k4;
+    q.b_size = b_transposed ? p.n * k4 : k4 * n4;
+    return q;
+}
+
+/* One dispatch of a product: `terms` terms of every sum of columns `column` to `column + columns`, a multiple
+ * of four as is `column`, unless it ends the row. The tensors are parts of the operands, in which what it
+ * needs begins `..._first` elements on; strides are those of the split axis, y or for a batch z. */
+typedef struct product_part {
+    pm_tensor a, b, c, residual; /* residual: none but in the last terms, like the bias */
+    uint32_t a_first, b_first, c_first, residual_first;
+    uint32_t a_stride, b_stride, c_stride, residual_stride; /* bytes */
+    uint32_t halo; /* bytes: how far a part may begin behind its binding */
+    uint32_t terms, column, columns;
+    bool is_later, is_last, batched;
+} product_part;
+
+static void bind_in(pm_dispatch *d, pm_tensor tensor, uint32_t stride, uint32_t halo)
+{
+    pm_bind_in(d, tensor, 4, stride);
+    pm_bind_halo(d, halo);
+}
+
+static void lower_part(pm_lowering *lowering, const padded_product *q, const product_part *part,
+                       const pm_tile *tile)
 {
     enum { HAS_BIAS = 1, IS_BATCHED = 2 }; /* of shaders/matmul.comp */
+    const pm_product *p = &q->p;
+    bool batched = part->batched, bias = part->is_last && pm_is(p->bias), residual = pm_is(part->residual);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "matmul", lowering->rules->gemm_lanes);
+    pm_spec(d, tile->rows);
+    pm_spec(d, tile->columns);
+    pm_spec(d, pm_is_quads(p->n) && pm_is_quads(part->c_first));
+    pm_spec(d, p->layout);
+    pm_spec(d, residual);
+    pm_spec(d, part->is_later);
+    const uint32_t numbers[] = {p->m,
+                                part->columns,
+                                part->terms,
+                                batched && p->a_batched ? q->a_size / 4 : 0,
+                                batched && p->b_batched ? q->b_size / 4 : 0,
+                                batched ? p->m * q->n4 / 4 : 0,
+                                tile->log2_lanes,
+                                (bias ? HAS_BIAS : 0u) | (batched ? IS_BATCHED : 0u),
+                                q->k4 / 4,
+                                part->a_first / 4,
+                                part->b_first / 4,
+                                part->residual_first / 4,
+                                part->c_first,
+                                part->column / 4,
+                                p->n};
+    for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) pm_push_u32(d, numbers[i]);
+    bind_in(d, part->a, part->a_stride, part->halo);
+    bind_in(d, part->b, part->b_stride, part->halo);
+    if (bias) {
+        pm_bind_in(d, p->bias, 4, 0);
+    } else {
+        bind_in(d, part->b, part->b_stride, part->halo);
+    }
+    if (residual) {
+        bind_in(d, part->residual, part->residual_stride, part->halo);
+    } else {
+        bind_in(d, part->a, part->a_stride, part->halo);
+    }
+    pm_bind_update(d, part->c, part->c_stride);
+    pm_bind_halo(d, part->halo);
+    pm_groups(d, tile->groups_x, tile->groups_y, batched ? p->batch : 1, batched ? 2 : 1,
+              2.0 * p->m * part->columns * part->terms * (batched ? p->batch : 1));
+}
+
+static void lower_whole(pm_lowering *lowering, const padded_product *q)
+{
+    const pm_product *p = &q->p;
+    bool batched = p->batch > 1;
+    pm_tile tile = pm_tile_for(lowering->rules, p->m, p->n);
+    uint64_t rows = batched ? p->m : tile.group_rows;
+    uint32_t a_slice = batched               ? (p->a_batched ? q->a_size : 0)
+                       : p->layout == PM_ATB ? 0
+                                             : tile.group_rows * q->k4;
+    product_part part = {.a = p->a,
+                         .b = p->b,
+                         .c = p->c,
+                         .residual = p->residual,
+                         .a_stride = pm_stride_of(a_slice),
+                         .b_stride = pm_stride_of(batched && p->b_batched ? q->b_size : 0),
+                         .c_stride = pm_stride_of(rows * p->n),
+                         .residual_stride = pm_stride_of(rows * q->n4),
+                         .terms = q->k4,
+                         .columns = p->n,
+                         .is_last = true,
+                         .batched = batched};
+    lower_part(lowering, q, &part, &tile);
+}
+
+/* Bytes begin .. end of a tensor of f32, and how many elements into what is bound they begin. */
+static pm_tensor part_of(pm_lowering *lowering, pm_tensor tensor, uint64_t begin, uint64_t end,
+                         uint32_t *first)
+{
+    pm_tensor part = pm_part(lowering, tensor, begin * 4, end * 4, first);
+    *first /= 4;
+    return part;
+}
+
+/* Rows of `width` elements that one binding holds, wherever they begin: a multiple of four, and at least
+ * that. */
+static uint32_t rows_in_reach(const pm_lowering *lowering, uint32_t width)
+{
+    uint64_t rows = (pm_reach(lowering, 4) - PM_BIND_ALIGN) / ((uint64_t)width * 4) / 4 * 4;
+    if (rows > UINT32_MAX / 4 * 4) rows = UINT32_MAX / 4 * 4;
+    return rows < 4 ? 4 : (uint32_t)rows;
+}
+
+/* The tile for rows so long that few of them can be bound: the flattest, unless the best will do. */
+static pm_tile tile_in_reach(const pm_lowering *lowering, uint32_t m, uint32_t n, uint32_t row_elements)
+{
+    pm_tile tile = pm_tile_for(lowering->rules, m, n);
+    uint64_t rows = tile.group_rows > 64 ? tile.group_rows : 64; /* so many begin where they can be bound */
+    uint64_t bytes = rows * row_elements * 4 + PM_BIND_ALIGN;
+    uint32_t log2_lanes = 0;
+    if (bytes <= pm_reach(lowering, 0)) return tile;
+    while (lowering->rules->gemm_lanes >> (log2_lanes + 1)) log2_lanes++;
+    return tile_of(lowering->rules, (tile_size){4, 1}, log2_lanes, m, n);
+}
+
+/* Matrix z of the batch, in dispatches that each have as many rows of B, and of A if it is transposed, as can
+ * be bound: terms of the sums, or, where B is transposed, columns of C. */
+static void lower_matrix(pm_lowering *lowering, const padded_product *q, uint32_t z)
+{
+    const pm_product *p = &q->p;
+    bool a_transposed = p->layout == PM_ATB, b_transposed = p->layout == PM_ABT;
+    uint32_t m4 = pm_round4(p->m), all = b_transposed ? p->n : q->k4;
+    uint32_t step = rows_in_reach(lowering, b_transposed ? q->k4 : q->n4);
+    if (a_transposed && rows_in_reach(lowering, m4) < step) step = rows_in_reach(lowering, m4);
+    uint64_t a_at = p->a_batched ? (uint64_t)z * q->a_size : 0;
+    uint64_t b_at = p->b_batched ? (uint64_t)z * q->b_size : 0;
+    uint64_t c_at = (uint64_t)z * p->m * p->n, d_at = (uint64_t)z * p->m * q->n4;
+    for (uint32_t from = 0; from < all; from += step) {
+        uint32_t rows = all - from < step ? all - from : step, b_width = b_transposed ? q->k4 : q->n4;
+        bool is_last = b_transposed || from + rows == all;
+        product_part part = {.terms = b_transposed ? q->k4 : rows,
+                             .column = b_transposed ? from : 0,
+                             .columns = b_transposed ? rows : p->n,
+                             .is_later = !b_transposed && from > 0,
+                             .is_last = is_last,
+                             .halo = PM_BIND_ALIGN};
+        uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */
+        pm_tile tile = tile_in_reach(lowering, p->m, part.columns, longest);
+        part.b = part_of(lowering, p->b, b_at + (uint64_t)from * b_width,
+                         b_at + (uint64_t)(from + rows) * b_width, &part.b_first);
+        if (a_transposed) {
+            part.a = part_of(lowering, p->a, a_at + (uint64_t)from * m4, a_at + (uint64_t)(from + rows) * m4,
+                             &part.a_first);
+        } else {
+            part.a = part_of(lowering, p->a, a_at, a_at + q->a_size, &part.a_first);
+            part.a_first += b_transposed ? 0 : from;
+            part.a_stride = pm_stride_of((uint64_t)tile.group_rows * q->k4);
+        }
+        part.c = part_of(lowering, p->c, c_at, c_at + (uint64_t)p->m * p->n, &part.c_first);
+        part.c_stride = pm_stride_of((uint64_t)tile.group_rows * p->n);
+        if (is_last && pm_is(p->residual)) {
+            part.residual =
+                part_of(lowering, p->residual, d_at, d_at + (uint64_t)p->m * q->n4, &part.residual_first);
+            part.residual_stride = pm_stride_of((uint64_t)tile.group_rows * q->n4);
+        }
+        lower_part(lowering, q, &part, &tile);
+    }
+}
+
+void pm_lower_product(pm_lowering *lowering, pm_product p)
+{
     if (p.batch > 1 && p.a_batched && !p.b_batched && p.layout != PM_ATB) {
         p.m *= p.batch; /* one tall matrix */
         p.batch = 1;
     }
-    bool batched = p.batch > 1, a_transposed = p.layout == PM_ATB, b_transposed = p.layout == PM_ABT;
-    uint32_t n4 = pm_round4(p.n), k4 = pm_round4(p.k), a_count = batched && p.a_batched ? p.batch : 1;
-    uint32_t b_count = batched && p.b_batched ? p.batch : 1;
-    pm_tensor a = a_transposed ? pm_padded(lowering, p.a, a_count, p.k, p.m, k4)
-                               : pm_padded(lowering, p.a, a_count, p.m, p.k, p.m);
-    pm_tensor b = b_transposed ? pm_padded(lowering, p.b, b_count, p.n, p.k, p.n)
-                               : pm_padded(lowering, p.b, b_count, p.k, p.n, k4);
-    pm_tensor residual =
-        pm_is(p.residual) ? pm_padded(lowering, p.residual, p.batch, p.m, p.n, p.m) : PM_NONE;
-    /* Elements of one matrix of the batch. */
-    uint32_t a_size = a_transposed ? k4 * pm_round4(p.m) : p.m * k4,
-             b_size = b_transposed ? p.n * k4 : k4 * n4;
-    uint32_t d_size = p.m * n4;
-
-    pm_tile tile = pm_tile_for(lowering->rules, p.m, p.n);
-    uint32_t a_slice = batched ? (p.a_batched ? a_size : 0) : a_transposed ? 0 : tile.group_rows * k4;
-    uint32_t b_slice = batched && p.b_batched ? b_size : 0;
-    uint64_t rows = batched ? p.m : tile.group_rows;
-
-    pm_dispatch *d = pm_dispatch_begin(lowering, "matmul", lowering->rules->gemm_lanes);
-    pm_spec_tile(d, &tile, p.n);
-    pm_spec(d, p.layout);
-    pm_spec(d, pm_is(residual));
-    pm_push_u32(d, p.m);
-    pm_push_u32(d, p.n);
-    pm_push_u32(d, k4);
-    pm_push_u32(d, batched && p.a_batched ? a_size / 4 : 0);
-    pm_push_u32(d, batched && p.b_batched ? b_size / 4 : 0);
-    pm_push_u32(d, batched ? d_size / 4 : 0);
-    pm_push_u32(d, tile.log2_lanes);
-    pm_push_u32(d, (pm_is(p.bias) ? HAS_BIAS : 0u) | (batched ? IS_BATCHED : 0u));
-    pm_bind_in(d, a, 4, pm_stride_of(a_slice));
-    pm_bind_in(d, b, 4, pm_stride_of(b_slice));
-    pm_bind_in(d, pm_is(p.bias) ? p.bias : b, 4, pm_is(p.bias) ? 0 : pm_stride_of(b_slice));
-    pm_bind_in(d, pm_is(residual) ? residual : a, 4, pm_stride_of(pm_is(residual) ? rows * n4 : a_slice));
-    pm_bind_out(d, p.c, pm_stride_of(rows * p.n));
-    pm_groups(d, tile.groups_x, tile.groups_y, p.batch, batched ? 2 : 1, 2.0 * p.m * p.n * p.k * p.batch);
+    padded_product q = pad_product(lowering, p);
+    lower_whole(lowering, &q);
+    if (pm_dispatch_stays(lowering)) return;
+    for (uint32_t z = 0; z < p.batch; z++) lower_matrix(lowering, &q, z);
 }

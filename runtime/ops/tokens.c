@@ -33,10 +33,26 @@ static void shape_batch_tokens(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_U32, PM_SHAPE(attr->batch, attr->length));
 }
 
+/* The tokens that a part of the corpus has. */
+static void fetch_tokens(pm_lowering *lowering, const pm_node *node, pm_tensor start, const pm_window *corpus)
+{
+    const windows_attr *attr = PM_ATTR(windows_attr, node);
+    uint32_t lanes = lowering->rules->lanes, count = attr->batch * attr->length;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "batch_tokens", lanes);
+    pm_spec_window(d, corpus);
+    pm_push_u32(d, count);
+    pm_push_divisor(d, attr->length);
+    pm_push_window(d, corpus, 4);
+    pm_bind_in(d, corpus->tensor, 1, 0);
+    pm_bind_in(d, start, 1, 0);
+    pm_bind_out(d, node->out[0], 4 * lanes);
+    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, 0);
+}
+
 static void lower_batch_tokens(pm_lowering *lowering, const pm_node *node)
 {
     const windows_attr *attr = PM_ATTR(windows_attr, node);
-    uint32_t lanes = lowering->rules->lanes, batch = attr->batch, count = batch * attr->length;
+    uint32_t lanes = lowering->rules->lanes, batch = attr->batch;
     uint32_t starts = pm_count_of(lowering->graph, node->in[WINDOWS_CORPUS]) - attr->length + 1;
     pm_tensor start = pm_scratch(lowering, PM_DTYPE_U32, batch);
 
@@ -51,13 +67,10 @@ static void lower_batch_tokens(pm_lowering *lowering, const pm_node *node)
     pm_bind_out(d, start, 4 * lanes);
     pm_groups(d, pm_ceil_div(batch, lanes), 1, 1, 0, 0);
 
-    d = pm_dispatch_begin(lowering, "batch_tokens", lanes);
-    pm_push_u32(d, count);
-    pm_push_divisor(d, attr->length);
-    pm_bind_in(d, node->in[WINDOWS_CORPUS], 1, 0);
-    pm_bind_in(d, start, 1, 0);
-    pm_bind_out(d, node->out[0], 4 * lanes);
-    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, 0);
+    for (pm_window corpus = pm_window_first(lowering, node->in[WINDOWS_CORPUS], 1); pm_window_is(&corpus);
+         pm_window_next(&corpus)) {
+        fetch_tokens(lowering, node, start, &corpus);
+    }
 }
 
 static void reference_batch_tokens(const pm_reference *ref)

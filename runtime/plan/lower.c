@@ -25,10 +25,32 @@ static void mark_live(const pm_graph *graph, bool *live, bool *needed)
     }
 }
 
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Texel buffers count only where they reach at least as far as storage buffers: what serves an operand must
+ * not depend on how others of the dispatch are bound. */
+static void find_ranges(const pm_plan *plan, pm_lowering *lowering)
+{
+    const pm_device_facts *facts = &plan->device->facts;
+    uint64_t pretended = plan->options.storage_range ? plan->options.storage_range : UINT64_MAX;
+    uint64_t storage = facts->max_storage_range, texels = facts->max_texel_elements * 4;
+    bool use_texels = plan->device->rules.texel_inputs && texels > storage + PM_VIEW_SLACK;
+    if (pretended < PM_BIND_ALIGN) pretended = PM_BIND_ALIGN;
+    uint64_t input = use_texels ? texels - PM_VIEW_SLACK : storage;
+    lowering->storage_range = least_of(storage, pretended) / PM_BIND_ALIGN * PM_BIND_ALIGN;
+    lowering->input_range = least_of(input, pretended) / PM_BIND_ALIGN * PM_BIND_ALIGN;
+    lowering->input4_range =
+        least_of(use_texels ? 4 * input : input, pretended) / PM_BIND_ALIGN * PM_BIND_ALIGN;
+}
+
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error)
 {
     pm_graph *graph = plan->graph;
     pm_lowering lowering = {.graph = graph, .rules = &plan->device->rules};
+    find_ranges(plan, &lowering);
     bool *live = calloc(graph->n_nodes + 1u, 1), *needed = calloc(graph->n_tensors, 1);
     if (live && needed) {
         mark_live(graph, live, needed);

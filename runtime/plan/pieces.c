@@ -84,7 +84,8 @@ static uint64_t groups_per_piece(const pm_plan *plan, const pm_dispatch *dispatc
         if (texel) limit = facts->max_texel_elements * texel_bytes(binding);
         if (texel && plan->options.storage_range && limit > range_limit) limit = range_limit;
         if (bytes <= limit) continue;
-        uint64_t fits = binding->stride ? limit / binding->stride : 0;
+        uint64_t fits =
+            binding->stride && limit > binding->halo ? (limit - binding->halo) / binding->stride : 0;
         if (fits < most) most = fits;
         if (most == 0) {
             (void)pm_fail(error, PM_BAD_USAGE,
@@ -135,7 +136,8 @@ static void find_ranges(const pm_plan *plan, const pm_dispatch *dispatch, pm_pie
         *range = whole;
         if (binding->stride) {
             range->begin += (uint64_t)binding->stride * piece->base;
-            uint64_t end = range->begin + (uint64_t)binding->stride * piece->groups[dispatch->split_axis];
+            uint64_t end = range->begin + (uint64_t)binding->stride * piece->groups[dispatch->split_axis] +
+                           binding->halo;
             if (end < whole.end) range->end = end;
         }
         /* Rounded to whole vec4: the rest is padding that belongs to this tensor. */

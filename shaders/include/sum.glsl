@@ -2,7 +2,9 @@
 // block is cut into chunks of `chunk` rows, and output row (block, chunk) is the sum of the chunk's rows,
 // added in order. The last row of a block may be shorter than the others: `block` is how many units a block
 // has. runtime/ops/reduce.c calls this once or more often.
+#define PM_WINDOW_ID 2
 #include "slab.glsl"
+#include "window.glsl"
 
 // Elements of the very last unit; 0: all four. Only where there is one block.
 layout(constant_id = 1) const uint LAST = 0;
@@ -15,10 +17,11 @@ layout(push_constant) uniform Push {
     uint chunk;        // rows
     pm_divisor width;  // units
     pm_divisor chunks; // in a block
+    PM_PUSH_WINDOW
 } p;
 
 PM_INPUT_UNIT(0, x)
-PM_OUTPUT_UNIT(1, y);
+PM_INOUT_UNIT(1, y);
 
 PM_UNIT cut(PM_UNIT v)
 {
@@ -43,8 +46,13 @@ void main()
         uint end = min(place + chunk * width.n, units);
         uint whole = LAST > 0 ? units - 1 : units;
         PM_UNIT sum = PM_UNIT(0);
-        for (; place < min(end, whole); place += width.n) sum += x(origin + place);
-        if (LAST > 0 && place == whole && place < end) sum += cut(x(origin + place));
+        if (IS_LATER) sum = y[here + i];
+        for (; place < min(end, whole); place += width.n) {
+            if (!IN_WINDOWS || PM_IN_WINDOW(origin + place)) sum += x(PM_WINDOW_AT(origin + place));
+        }
+        if (LAST > 0 && place == whole && place < end) {
+            if (!IN_WINDOWS || PM_IN_WINDOW(origin + place)) sum += cut(x(PM_WINDOW_AT(origin + place)));
+        }
         y[here + i] = sum;
     }
     PM_ZERO_TAIL(y)
