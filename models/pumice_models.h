@@ -16,9 +16,9 @@ typedef struct pm_model_info {
     const char *kind;   /* "image-diffusion", "image-classifier", "text-autoregressive" or "text-masked" */
     const char *config; /* the whole recipe as JSON */
     uint32_t height, width, channels; /* of pictures; 0 for text */
-    uint32_t vocabulary, context; /* of text: tokens, and the most positions; 0 for pictures */
-    uint32_t classes;               /* 0: unconditional */
-    const char *const *class_names; /* [classes], or NULL */
+    uint32_t vocabulary, context;     /* of text: tokens, and the most positions; 0 for pictures */
+    uint32_t classes;                 /* 0: unconditional */
+    const char *const *class_names;   /* [classes], or NULL */
     uint64_t parameters;
     uint64_t step; /* of training, at which it was saved */
 } pm_model_info;
@@ -82,6 +82,7 @@ typedef struct pm_text_options {
     float guidance;             /* weight w of what is given: none + w (given - none); 1 costs one pass */
     float position_temperature; /* of the choice of positions; NAN: the recipe's */
     float threshold;            /* of the sampler "threshold"; NAN: the recipe's */
+    bool final_argmax; /* the last pass takes the most probable tokens: another law, which looks better */
 
     /* Cuts of the distribution that tokens are drawn from, as in pm_draw_args; NAN, or UINT32_MAX for top_k:
      * the recipe's. */

@@ -164,6 +164,54 @@ static void left_to_right_reaches_the_entropy(void **state)
     assert_in_range((long long)(1e6 * above + 1e7), (long long)(1e7 - 2e3), (long long)(1e7 + 2e4));
 }
 
+static double nats_of(uint32_t from, uint32_t count, uint32_t stride)
+{
+    pm_error error = {0};
+    pm_text_score score;
+    pm_score_options options = {.stride = stride, .batch = 4};
+    expect_ok(pm_score_text(device, causal, fresh_tokens + from, count, &options, &score, &error), &error);
+    assert_int_equal(score.tokens, count);
+    return score.nats;
+}
+
+/* Windows that overlap: each scores what the one before did not, given what it shares with it. By the chain
+ * rule that is a whole window less its beginning. */
+static void overlapping_windows_add_up(void **state)
+{
+    enum { STRIDE = 10, WINDOWS = 4, COUNT = WINDOW + (WINDOWS - 1) * STRIDE };
+    (void)state;
+    double sum = nats_of(0, WINDOW, WINDOW);
+    for (uint32_t w = 1; w < WINDOWS; w++) {
+        sum += nats_of(w * STRIDE, WINDOW, WINDOW) - nats_of(w * STRIDE, WINDOW - STRIDE, WINDOW);
+    }
+    double got = nats_of(0, COUNT, STRIDE), apart = nats_of(0, COUNT, WINDOW);
+    assert_true(fabs(got - sum) < 1e-4 * sum);
+    assert_true(fabs(apart - sum) > 1e-3 * sum); /* windows apart know less: another number */
+}
+
+/* The model that is exported is the average of the weights, not the weights of the last step. */
+static void the_average_is_exported(void **state)
+{
+    pm_error error = {0};
+    pm_safetensors *whole, *model;
+    (void)state;
+    pm_recipe recipe = recipe_of("text-autoregressive", 30, "");
+    pm_trainer *trainer = start(&recipe);
+    expect_ok(pm_trainer_run(trainer, 10, &error), &error);
+    expect_ok(pm_trainer_save(trainer, path_of("all"), &error), &error);
+    expect_ok(pm_trainer_export(trainer, path_of("average"), &error), &error);
+    pm_trainer_destroy(trainer);
+    expect_ok(pm_safetensors_open(path_of("all"), &whole, &error), &error);
+    expect_ok(pm_safetensors_open(path_of("average"), &model, &error), &error);
+    const pm_safetensor *average = pm_safetensors_find(whole, "ema.embedding.weight"),
+                        *last = pm_safetensors_find(whole, "embedding.weight"),
+                        *exported = pm_safetensors_find(model, "embedding.weight");
+    assert_memory_equal(exported->data, average->data, average->bytes);
+    assert_memory_not_equal(exported->data, last->data, last->bytes);
+    pm_safetensors_close(whole);
+    pm_safetensors_close(model);
+}
+
 static void masked_reaches_the_entropy(void **state)
 {
     double half;
@@ -375,6 +423,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(left_to_right_reaches_the_entropy),
+        cmocka_unit_test(overlapping_windows_add_up),
+        cmocka_unit_test(the_average_is_exported),
         cmocka_unit_test(masked_reaches_the_entropy),
         cmocka_unit_test(resume_is_bitwise),
         cmocka_unit_test(texts_do_not_depend_on_the_batch),

@@ -28,7 +28,7 @@ static struct {
     cli_texts stop;
     uint32_t length, top_k, block;
     double temperature, top_p, min_p, repetition, position_temperature, threshold;
-    bool show;
+    bool show, final_argmax;
 } args = {.guidance = (double)NAN,
           .eta = -1.0,
           .top_k = UINT32_MAX,
@@ -175,6 +175,10 @@ static const cli_option options[] = {
      CLI_R(args.threshold, 0, 1),
      .help = "of masked text with the sampler threshold: reveal what is as sure as this; default: the "
              "recipe's"},
+    {.name = "final-argmax",
+     .type = CLI_FLAG,
+     .value = &args.final_argmax,
+     .help = "of masked text: let the last pass take the most probable tokens instead of drawing them"},
     {.name = "show", .type = CLI_FLAG, .value = &args.show, .help = "of masked text: watch it being filled"},
 };
 
@@ -398,6 +402,7 @@ static pm_status sample_text(pm_model *model, pm_error *error)
     o->min_p = (float)args.min_p;
     o->repetition = (float)args.repetition;
     o->top_k = args.top_k;
+    o->final_argmax = args.final_argmax;
     o->stop = args.stop.items;
     o->n_stop = args.stop.count;
     o->precision = cli_precision();

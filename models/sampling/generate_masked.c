@@ -76,6 +76,7 @@ static pm_masked_sampling sampling_of(filling *f)
     s.position_temperature = g->options.position_temperature;
     s.threshold = g->options.threshold;
     s.guidance = g->options.guidance;
+    s.final_argmax = g->options.final_argmax;
     s.time_conditioned = g->model->recipe.transformer.time;
     /* A network that is told the time has to be told the one that it learned a share of masks by. Objective
      * lambda tells the rate itself, which is the linear schedule's time. */
