@@ -90,8 +90,8 @@ bool place_tap(uint ky, uint kx)
 
 void add_tap(uint tap)
 {
-    uint tap_here = SOME_TAPS ? tap - p.first_tap : tap;
-    uint weight_at = p.weight_first + tap_here * p.channels * pm_quads(p.out_channels);
+    uint weight_at = (SOME_TAPS ? tap - p.first_tap : tap) * p.channels * pm_quads(p.out_channels);
+    if (SOME_TAPS) weight_at += p.weight_first;
     for (uint k = 0; k < p.channels; k += 4) {
         [[unroll]] for (uint u = 0; u < 4; u++) {
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {

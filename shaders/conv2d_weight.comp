@@ -33,7 +33,7 @@ PM_TILE_OUTPUT(2)
 uint row_start(uint row)
 {
     uint rows = p.kernel_height * p.kernel_width * p.channels;
-    return 4 * p.part_first + (gl_WorkGroupID.z * rows + row) * p.out_channels;
+    return (SOME_SAMPLES ? 4 * p.part_first : 0) + (gl_WorkGroupID.z * rows + row) * p.out_channels;
 }
 
 const uint ROW_QUADS = TILE_ROWS / 4;
@@ -85,13 +85,13 @@ void main()
     uint chunk = gl_WorkGroupID.z + (SOME_SAMPLES ? 0 : p.base);
     uint samples = min(p.chunk, p.samples - chunk * p.chunk), rows_here = rows_in_all - piece;
     uint first = gl_WorkGroupID.z * p.chunk * sample_size, end = first + samples * sample_size;
-    uint quad[TILE_COLUMNS];
+    uint dy_first = SOME_SAMPLES ? p.dy_first : 0, quad[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
         quad[j] = min(tile_quad(p.log2_lanes, j), pm_quads(p.out_channels) - 1);
     }
     place_rows(piece + min(row, rows_here - 4)); // what lies below the last row is not stored
     out_x = out_y = 0;
-    x_at = p.x_first + gl_WorkGroupID.z * p.chunk * p.height * p.width * (p.channels / 4);
+    x_at = (SOME_SAMPLES ? p.x_first : 0) + gl_WorkGroupID.z * p.chunk * p.height * p.width * (p.channels / 4);
 
     tile_clear();
     if (IS_LATER) {
@@ -105,7 +105,7 @@ void main()
         [[unroll]] for (uint u = 0; u < 4; u++) {
             load_rows(u, k + u < end);
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                tile_b[u][j] = dy(p.dy_first + min(k + u, end - 1) * pm_quads(p.out_channels) + quad[j]);
+                tile_b[u][j] = dy(dy_first + min(k + u, end - 1) * pm_quads(p.out_channels) + quad[j]);
             }
             next_pixel();
         }

@@ -31,10 +31,14 @@ void main()
         uint row_here = pm_quotient(here + i, quads);
         uint tap = pm_quotient(row, channels_out), channel = row - tap * channels_out.n;
         uint at = (tap * p.channels_in + channel) * quads.n + quad;
-        vec4 sum = vec4(0.0); // no part is -0, to which + 0 would add
-        if (IS_LATER) sum = tile_load(row_here * p.width, quad, p.width);
-        for (uint chunk = 0; chunk < p.chunks; chunk++, at += p.count) {
-            if (!IN_WINDOWS || PM_IN_WINDOW(at)) sum += parts(PM_WINDOW_AT(at));
+        vec4 sum = vec4(0.0); // which + 0 does not change, as no part is -0
+        if (IN_WINDOWS) {
+            if (IS_LATER) sum = tile_load(row_here * p.width, quad, p.width);
+            for (uint chunk = 0; chunk < p.chunks; chunk++, at += p.count) {
+                if (PM_IN_WINDOW(at)) sum += parts(at - p.window_begin);
+            }
+        } else {
+            for (uint chunk = 0; chunk < p.chunks; chunk++, at += p.count) sum += parts(at);
         }
         PM_TILE_STORE(row_here, quad, p.width, sum)
     }

@@ -9,7 +9,8 @@
 // 0: A [M, K], B [K, N].  1: A [M, K], B [N, K].  2: A [K, M], B [K, N].
 layout(constant_id = 4) const uint LAYOUT = 0;
 layout(constant_id = 5) const bool HAS_RESIDUAL = false;
-layout(constant_id = 6) const bool IS_LATER = false; // sums go on from what C holds
+layout(constant_id = 6) const uint PART = 0; // the whole product; a part of it; one whose sums go on from C
+const bool IN_PARTS = PART != 0, IS_LATER = PART == 2;
 const bool B_TRANSPOSED = LAYOUT == 1, A_TRANSPOSED = LAYOUT == 2;
 
 // A product whose operands exceed the device's storage range is computed by several dispatches, each with
@@ -25,6 +26,7 @@ layout(push_constant) uniform Push {
     uint m, n, k;
     uint a_stride, b_stride, d_stride; // from one matrix of the batch to the next, in vec4s
     uint log2_lanes, flags;
+    // In parts:
     uint term_quads;                // of a row of A or B that lies along K: from one to the next, in vec4s
     uint a_first, b_first, d_first; // where the parts begin in their bindings, in vec4s
     uint c_first;                   // the same, in elements
@@ -68,32 +70,39 @@ void load_b(uint k)
     }
 }
 
-// Where this dispatch's part of a row of C begins, in elements.
+// Where this dispatch's part of a row of C begins, in elements, and of a row of D, in vec4s.
 uint row_start(uint z, uint row)
 {
-    return p.c_first + (z * p.m + row) * p.width + 4 * p.column_quad;
+    return IN_PARTS ? p.c_first + row * p.width + 4 * p.column_quad : (z * p.m + row) * p.n;
+}
+
+uint residual_start(uint z, uint row)
+{
+    if (IN_PARTS) return p.d_first + row * pm_quads(p.width) + p.column_quad;
+    return z * p.d_stride + row * pm_quads(p.n);
 }
 
 void main()
 {
     uint piece = (p.flags & IS_BATCHED) != 0 ? 0 : p.base * tile_group_rows(p.log2_lanes); // its first row
     uint rows = p.m - piece, row = tile_row(p.log2_lanes), z = gl_WorkGroupID.z;
+    uint term_quads = IN_PARTS ? p.term_quads : p.k / 4;
 
     // What lies beyond the edge of C is computed from its last row or column, and not stored.
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        a_at[i] = p.a_first + z * p.a_stride;
+        a_at[i] = IN_PARTS ? p.a_first : z * p.a_stride;
         a_at[i] += A_TRANSPOSED ? min((piece + row + i) / 4, pm_quads(p.m) - 1)
-                                : min(row + i, rows - 1) * p.term_quads;
+                                : min(row + i, rows - 1) * term_quads;
     }
     vec4 addend[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
         uint quad = min(tile_quad(p.log2_lanes, j), pm_quads(p.n) - 1);
         [[unroll]] for (uint c = 0; c < 4; c++) {
-            b_at[j][c] = p.b_first + z * p.b_stride;
-            b_at[j][c] += B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * p.term_quads : quad;
+            b_at[j][c] = IN_PARTS ? p.b_first : z * p.b_stride;
+            b_at[j][c] += B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * term_quads : quad;
         }
         addend[j] = vec4(0);
-        if ((p.flags & HAS_BIAS) != 0) addend[j] = bias(p.column_quad + quad);
+        if ((p.flags & HAS_BIAS) != 0) addend[j] = bias(IN_PARTS ? p.column_quad + quad : quad);
     }
 
     tile_clear();
@@ -120,8 +129,7 @@ void main()
             uint quad = tile_quad(p.log2_lanes, j);
             if (row + i < rows && quad < pm_quads(p.n)) {
                 vec4 v = tile[i][j] + addend[j]; // a sum is never -0, which + 0 would change
-                uint in_d = p.d_first + z * p.d_stride + (row + i) * pm_quads(p.width) + p.column_quad + quad;
-                if (HAS_RESIDUAL) v += residual(in_d);
+                if (HAS_RESIDUAL) v += residual(residual_start(z, row + i) + quad);
                 PM_TILE_STORE_AT(row_start(z, row + i), quad, p.n, v)
             }
         }

@@ -145,7 +145,7 @@ static void too_large_a_plan_says_how_much(void **state)
     pm_graph *g = pm_graph_create();
     (void)state;
     for (int i = 0; i < 120; i++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "x%d", i);
         (void)pm_state(g, name, PM_DTYPE_F32, PM_SHAPE(1u << 26)); /* a quarter of a GiB each */
     }

@@ -142,9 +142,8 @@ typedef struct product_part {
     pm_tensor a, b, c, residual; /* residual: none but in the last terms, like the bias */
     uint32_t a_first, b_first, c_first, residual_first;
     uint32_t a_stride, b_stride, c_stride, residual_stride; /* bytes */
-    uint32_t halo; /* bytes: how far a part may begin behind its binding */
     uint32_t terms, column, columns;
-    bool is_later, is_last, batched;
+    bool in_parts, is_later, is_last, batched;
 } product_part;
 
 static void bind_in(pm_dispatch *d, pm_tensor tensor, uint32_t stride, uint32_t halo)
@@ -157,15 +156,17 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
                        const pm_tile *tile)
 {
     enum { HAS_BIAS = 1, IS_BATCHED = 2 }; /* of shaders/matmul.comp */
+    enum { PART_ALL = 0, PART_FIRST = 1, PART_LATER = 2 };
     const pm_product *p = &q->p;
     bool batched = part->batched, bias = part->is_last && pm_is(p->bias), residual = pm_is(part->residual);
+    uint32_t halo = part->in_parts ? PM_BIND_ALIGN : 0; /* a part may begin so far behind its binding */
     pm_dispatch *d = pm_dispatch_begin(lowering, "matmul", lowering->rules->gemm_lanes);
     pm_spec(d, tile->rows);
     pm_spec(d, tile->columns);
     pm_spec(d, pm_is_quads(p->n) && pm_is_quads(part->c_first));
     pm_spec(d, p->layout);
     pm_spec(d, residual);
-    pm_spec(d, part->is_later);
+    pm_spec(d, !part->in_parts ? PART_ALL : part->is_later ? PART_LATER : PART_FIRST);
     const uint32_t numbers[] = {p->m,
                                 part->columns,
                                 part->terms,
@@ -182,20 +183,20 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
                                 part->column / 4,
                                 p->n};
     for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) pm_push_u32(d, numbers[i]);
-    bind_in(d, part->a, part->a_stride, part->halo);
-    bind_in(d, part->b, part->b_stride, part->halo);
+    bind_in(d, part->a, part->a_stride, halo);
+    bind_in(d, part->b, part->b_stride, halo);
     if (bias) {
         pm_bind_in(d, p->bias, 4, 0);
     } else {
-        bind_in(d, part->b, part->b_stride, part->halo);
+        bind_in(d, part->b, part->b_stride, halo);
     }
     if (residual) {
-        bind_in(d, part->residual, part->residual_stride, part->halo);
+        bind_in(d, part->residual, part->residual_stride, halo);
     } else {
-        bind_in(d, part->a, part->a_stride, part->halo);
+        bind_in(d, part->a, part->a_stride, halo);
     }
     pm_bind_update(d, part->c, part->c_stride);
-    pm_bind_halo(d, part->halo);
+    pm_bind_halo(d, halo);
     pm_groups(d, tile->groups_x, tile->groups_y, batched ? p->batch : 1, batched ? 2 : 1,
               2.0 * p->m * part->columns * part->terms * (batched ? p->batch : 1));
 }
@@ -274,7 +275,7 @@ static void lower_matrix(pm_lowering *lowering, const padded_product *q, uint32_
                              .columns = b_transposed ? rows : p->n,
                              .is_later = !b_transposed && from > 0,
                              .is_last = is_last,
-                             .halo = PM_BIND_ALIGN};
+                             .in_parts = true};
         uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */
         pm_tile tile = tile_in_reach(lowering, p->m, part.columns, longest);
         part.b = part_of(lowering, p->b, b_at + (uint64_t)from * b_width,

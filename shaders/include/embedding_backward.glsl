@@ -25,10 +25,14 @@ void main()
         uint row = pm_quotient(first + i, width);
         uint column = first + i - row * width.n, end = start(row + 1);
         PM_UNIT sum = PM_UNIT(0);
-        if (IS_LATER) sum = dtable[here + i];
-        for (uint k = start(row); k < end; k++) {
-            uint at = order(k) * width.n + column;
-            if (!IN_WINDOWS || PM_IN_WINDOW(at)) sum += dy(PM_WINDOW_AT(at));
+        if (IN_WINDOWS) {
+            if (IS_LATER) sum = dtable[here + i];
+            for (uint k = start(row); k < end; k++) {
+                uint at = order(k) * width.n + column;
+                if (PM_IN_WINDOW(at)) sum += dy(at - p.window_begin);
+            }
+        } else {
+            for (uint k = start(row); k < end; k++) sum += dy(order(k) * width.n + column);
         }
         dtable[here + i] = sum;
     }

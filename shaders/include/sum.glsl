@@ -32,6 +32,19 @@ PM_UNIT cut(PM_UNIT v)
 #endif
 }
 
+// `sum` plus what of a chunk lies in the window. Apart from the other loop, which a test in it would slow down
+// even where a specialization constant decides the test.
+PM_UNIT window_sum(PM_UNIT sum, uint origin, uint place, uint end, uint whole)
+{
+    for (; place < min(end, whole); place += p.width.n) {
+        if (PM_IN_WINDOW(origin + place)) sum += x(origin + place - p.window_begin);
+    }
+    if (LAST > 0 && place == whole && place < end && PM_IN_WINDOW(origin + place)) {
+        sum += cut(x(origin + place - p.window_begin));
+    }
+    return sum;
+}
+
 void main()
 {
     uint first = PM_SLAB_FIRST, here = PM_SLAB_HERE;
@@ -46,13 +59,13 @@ void main()
         uint end = min(place + chunk * width.n, units);
         uint whole = LAST > 0 ? units - 1 : units;
         PM_UNIT sum = PM_UNIT(0);
-        if (IS_LATER) sum = y[here + i];
-        for (; place < min(end, whole); place += width.n) {
-            if (!IN_WINDOWS || PM_IN_WINDOW(origin + place)) sum += x(PM_WINDOW_AT(origin + place));
+        if (IN_WINDOWS) {
+            if (IS_LATER) sum = y[here + i];
+            y[here + i] = window_sum(sum, origin, place, end, whole);
+            continue;
         }
-        if (LAST > 0 && place == whole && place < end) {
-            if (!IN_WINDOWS || PM_IN_WINDOW(origin + place)) sum += cut(x(PM_WINDOW_AT(origin + place)));
-        }
+        for (; place < min(end, whole); place += width.n) sum += x(origin + place);
+        if (LAST > 0 && place == whole && place < end) sum += cut(x(origin + place));
         y[here + i] = sum;
     }
     PM_ZERO_TAIL(y)
