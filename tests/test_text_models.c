@@ -18,6 +18,7 @@
  * state alike. The entropy of L states is log 4 + (L-1) h, with h = 0.587501 nats a step. */
 enum { STATES = 4, WINDOW = 32, TRAIN = 400000, FRESH = 400 * WINDOW };
 #define STAY 0.85
+#define CONTEXT ", \"context\": 32"
 
 static pm_device *device;
 static char folder[] = "/tmp/pumice-test-XXXXXX";
@@ -45,12 +46,13 @@ static void walk(uint32_t *tokens, uint32_t count, uint32_t fresh_every, uint64_
     }
 }
 
-/* -log p of the windows of a text under the chain itself: what no model can beat but by luck. */
-static double true_nats(const uint32_t *tokens, uint32_t count)
+/* -log p of the windows of a text under the chain itself, each without what stands before it: what no model
+ * can beat but by luck. */
+static double true_nats(const uint32_t *tokens, uint32_t count, uint32_t window)
 {
     double nats = 0.0;
     for (uint32_t i = 0; i < count; i++) {
-        double p = i % WINDOW == 0              ? 1.0 / STATES
+        double p = i % window == 0              ? 1.0 / STATES
                    : tokens[i] == tokens[i - 1] ? STAY
                                                 : (1 - STAY) / (STATES - 1);
         nats -= log(p);
@@ -98,11 +100,10 @@ static const char *path_of(const char *name)
 
 static pm_recipe recipe_of(const char *kind, uint32_t steps, const char *more)
 {
-    static const char form[] =
-        "{\"name\": \"chain\", \"kind\": \"%s\", \"data\": {\"source\": \"memory\"},"
-        " \"transformer\": {\"context\": 32, \"width\": 32, \"layers\": 2, \"heads\": 2%s},"
-        " \"training\": {\"batch\": 32, \"steps\": %u, \"learning_rate\": 0.004,"
-        " \"warmup\": 20, \"decay\": \"cosine\", \"ema\": 0.98}}";
+    static const char form[] = "{\"name\": \"chain\", \"kind\": \"%s\", \"data\": {\"source\": \"memory\"},"
+                               " \"transformer\": {\"width\": 32, \"layers\": 2, \"heads\": 2%s},"
+                               " \"training\": {\"batch\": 32, \"steps\": %u, \"learning_rate\": 0.004,"
+                               " \"warmup\": 20, \"decay\": \"cosine\", \"ema\": 0.98}}";
     char json[900];
     pm_recipe recipe;
     pm_error error = {0};
@@ -143,7 +144,7 @@ static double excess(const pm_model *model, uint32_t draws, double *half)
     pm_score_options options = {.stride = WINDOW, .draws = draws, .batch = 64};
     expect_ok(pm_score_text(device, model, fresh_tokens, FRESH, &options, &score, &error), &error);
     assert_int_equal(score.tokens, FRESH);
-    double truth = true_nats(fresh_tokens, FRESH);
+    double truth = true_nats(fresh_tokens, FRESH, model->recipe.transformer.context);
     *half = 3 * score.deviation / truth;
     print_message("%s: %.5f nats a token, %.5f by the chain itself, %+.2f %% +- %.2f\n",
                   pm_model_info_of(model).kind, score.nats / FRESH, truth / FRESH,
@@ -157,7 +158,7 @@ static void left_to_right_reaches_the_entropy(void **state)
 {
     double half;
     (void)state;
-    pm_recipe recipe = recipe_of("text-autoregressive", 400, "");
+    pm_recipe recipe = recipe_of("text-autoregressive", 400, CONTEXT);
     causal = train(&recipe, "causal");
     double above = excess(causal, 0, &half);
     assert_true(half == 0.0); /* exact */
@@ -195,7 +196,7 @@ static void the_average_is_exported(void **state)
     pm_error error = {0};
     pm_safetensors *whole, *model;
     (void)state;
-    pm_recipe recipe = recipe_of("text-autoregressive", 30, "");
+    pm_recipe recipe = recipe_of("text-autoregressive", 30, CONTEXT);
     pm_trainer *trainer = start(&recipe);
     expect_ok(pm_trainer_run(trainer, 10, &error), &error);
     expect_ok(pm_trainer_save(trainer, path_of("all"), &error), &error);
@@ -216,12 +217,14 @@ static void masked_reaches_the_entropy(void **state)
 {
     double half;
     (void)state;
-    pm_recipe recipe = recipe_of("text-masked", 1200, "");
-    masked = train(&recipe, "masked");
-    double above = excess(masked, 16, &half);
-    assert_true(half > 0.0 && half < 0.01);
-    assert_true(above > -half - 0.002); /* it is a bound */
-    assert_true(above < 0.02 + half);
+    pm_recipe recipe = recipe_of("text-masked", 2500, ", \"context\": 16");
+    recipe.training.batch = 48;
+    pm_model *model = train(&recipe, "entropy");
+    double above = excess(model, 40, &half);
+    pm_model_close(model);
+    assert_true(half > 0.0 && half < 0.012);
+    assert_true(above > -half); /* it is a bound */
+    assert_true(above < 0.02);
 }
 
 /* ---- Resuming ------------------------------------------------------------------------------------------ */
@@ -235,10 +238,11 @@ static void resume_is_bitwise(void **state)
         /* Every choice of the network that the other tests leave at its default. */
         pm_recipe recipe = recipe_of(
             kinds[k], 12,
-            k == 0
-                ? ", \"positions\": \"learned\", \"mlp\": \"gelu\", \"norm\": \"layer\", \"tied\": false, "
-                  "\"dropout\": 0.1"
-                : ", \"positions\": \"rope-interleaved\", \"kv_heads\": 1, \"time\": true, \"dropout\": 0.1");
+            k == 0 ? CONTEXT
+                ", \"positions\": \"learned\", \"mlp\": \"gelu\", \"norm\": \"layer\", \"tied\": false, "
+                "\"dropout\": 0.1"
+                   : CONTEXT
+                ", \"positions\": \"rope-interleaved\", \"kv_heads\": 1, \"time\": true, \"dropout\": 0.1");
         if (k == 1) recipe.masked.objective = PM_MASKED_T;
         pm_trainer *whole = start(&recipe), *first = start(&recipe), *second = start(&recipe);
         expect_ok(pm_trainer_run(whole, 12, &error), &error);
@@ -263,6 +267,13 @@ static void resume_is_bitwise(void **state)
 }
 
 /* ---- Generating ---------------------------------------------------------------------------------------- */
+
+static void a_masked_model_for_what_follows(void **state)
+{
+    (void)state;
+    pm_recipe recipe = recipe_of("text-masked", 800, CONTEXT);
+    masked = train(&recipe, "masked");
+}
 
 static pm_texts generate(const pm_model *model, pm_text_options options)
 {
@@ -427,6 +438,7 @@ int main(void)
         cmocka_unit_test(the_average_is_exported),
         cmocka_unit_test(masked_reaches_the_entropy),
         cmocka_unit_test(resume_is_bitwise),
+        cmocka_unit_test(a_masked_model_for_what_follows),
         cmocka_unit_test(texts_do_not_depend_on_the_batch),
         cmocka_unit_test(beginnings_continue_alike),
         cmocka_unit_test(stops_end_a_text),
