@@ -613,8 +613,8 @@ typedef struct pm_plan_stats {
  *     layer normalisation; 64 lines of an image in pooling; in convolution, attention and group
  *     normalisation a sample, or as many, up to 64, as have a multiple of 256 bytes together;
  *   - a convolution's weights of one tap;
- *   - a bias, a gain, a table of a schedule, the indices of an embedding's gradient, and in the gradient of
- *     layer normalisation one number for each row.
+ *   - a bias, a gain, a table of steps or of positions, the indices of an embedding's gradient, and in the
+ *     gradient of layer normalisation one number for each row.
  *
  * The graph must outlive the plan and must not grow while it is used. The caller destroys it. */
 pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,

@@ -91,7 +91,8 @@ void main()
     }
     place_rows(piece + min(row, rows_here - 4)); // what lies below the last row is not stored
     out_x = out_y = 0;
-    x_at = (SOME_SAMPLES ? p.x_first : 0) + gl_WorkGroupID.z * p.chunk * p.height * p.width * (p.channels / 4);
+    x_at = gl_WorkGroupID.z * p.chunk * p.height * p.width * (p.channels / 4);
+    if (SOME_SAMPLES) x_at += p.x_first;
 
     tile_clear();
     if (IS_LATER) {

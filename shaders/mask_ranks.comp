@@ -5,6 +5,8 @@
 #include "pumice.glsl"
 #include "slab.glsl"
 
+layout(constant_id = 1) const bool CUT_COUNTS = false; // they are bound from the piece on
+
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     PM_PUSH_SLAB
@@ -21,7 +23,7 @@ PM_OUTPUT_UINT(4, labels);
 
 void main()
 {
-    uint here = PM_SLAB_HERE, row_length = p.row_length;
+    uint here = PM_SLAB_HERE, first = PM_SLAB_FIRST, row_length = p.row_length;
     pm_divisor blocks = p.row_blocks;
     PM_EACH_UNIT(i)
     {
@@ -34,7 +36,7 @@ void main()
             bvec4 less = lessThan(other, key), equal = equal(other, key), earlier = lessThan(uvec4(j), own);
             [[unroll]] for (uint k = 0; k < 4; k++) rank[k] += less[k] || (equal[k] && earlier[k]) ? 1 : 0;
         }
-        uint count = counts(row);
+        uint count = counts(CUT_COUNTS ? row : pm_quotient(first + i, blocks));
         [[unroll]] for (uint k = 0; k < 4; k++) {
             if (own[k] < row_length) {
                 uint at = begin + own[k], token = tokens(at);

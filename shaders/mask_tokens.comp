@@ -8,6 +8,7 @@ PM_INPUT_UINT(0, counter)
 #include "mask_tokens.glsl"
 
 layout(constant_id = 1) const bool HAS_FIXED = false;
+layout(constant_id = 2) const bool CUT_RATES = false; // they are bound from the piece on
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -30,7 +31,7 @@ void main()
         uint row = pm_quotient(here + i, blocks), block = here + i - row * blocks.n;
         uint row_of_all = pm_quotient(first + i, blocks);
         uvec4 bits = pm_mask_bits(row_of_all, block, p.stream);
-        float rate = rates(row);
+        float rate = rates(CUT_RATES ? row : row_of_all);
         // The rate in units of 2^-32, of which a draw has a whole number; of 1 and above it is not a uint.
         uint below = rate > 0.0 && rate < 1.0 ? uint(rate * 4294967296.0) : 0;
         [[unroll]] for (uint k = 0; k < 4; k++) {

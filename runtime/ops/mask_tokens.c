@@ -55,6 +55,19 @@ static void push_blocks(pm_dispatch *d, const pm_slab *slab, pm_shape tokens)
     pm_push_u32(d, tokens.dim[1]);
 }
 
+/* Rates or counts, one number a row, are bound whole if they can be: cut, they would ask for pieces of many
+ * rows, to begin where a device can bind. */
+static bool cuts_amounts(const pm_lowering *lowering, const pm_node *node)
+{
+    return !pm_fits_whole(lowering, node->in[MASK_RATE], 1);
+}
+
+static void bind_amounts(const pm_lowering *lowering, pm_dispatch *d, const pm_node *node,
+                         const pm_slab *slab)
+{
+    pm_bind_in(d, node->in[MASK_RATE], 1, cuts_amounts(lowering, node) ? pm_slab_stride(slab, 1) : 0);
+}
+
 static void lower_bernoulli(pm_lowering *lowering, const pm_node *node)
 {
     const mask_attr *attr = PM_ATTR(mask_attr, node);
@@ -65,12 +78,13 @@ static void lower_bernoulli(pm_lowering *lowering, const pm_node *node)
 
     pm_dispatch *d = pm_dispatch_begin(lowering, "mask_tokens", lowering->rules->lanes);
     pm_spec(d, has_fixed);
+    pm_spec(d, cuts_amounts(lowering, node));
     push_blocks(d, &slab, tokens);
     pm_push_u32(d, attr->stream);
     pm_push_u32(d, attr->mask_token);
     pm_bind_in(d, node->in[MASK_COUNTER], 1, 0);
     pm_bind_in(d, node->in[MASK_TOKENS], 1, stride);
-    pm_bind_in(d, node->in[MASK_RATE], 1, pm_slab_stride(&slab, 1));
+    bind_amounts(lowering, d, node, &slab);
     pm_bind_in(d, node->in[has_fixed ? MASK_FIXED : MASK_TOKENS], 1, stride);
     pm_bind_out(d, node->out[0], stride);
     pm_bind_out(d, node->out[1], stride);
@@ -97,11 +111,12 @@ static void lower_exact(pm_lowering *lowering, const pm_node *node)
     pm_slab_groups(d, &slab);
 
     d = pm_dispatch_begin(lowering, "mask_ranks", lanes);
+    pm_spec(d, cuts_amounts(lowering, node));
     push_blocks(d, &slab, tokens);
     pm_push_u32(d, attr->mask_token);
     pm_bind_in(d, keys, 1, stride);
     pm_bind_in(d, node->in[MASK_TOKENS], 1, stride);
-    pm_bind_in(d, node->in[MASK_RATE], 1, pm_slab_stride(&slab, 1));
+    bind_amounts(lowering, d, node, &slab);
     pm_bind_out(d, node->out[0], stride);
     pm_bind_out(d, node->out[1], stride);
     pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)count * tokens.dim[1]);

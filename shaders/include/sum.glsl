@@ -32,8 +32,8 @@ PM_UNIT cut(PM_UNIT v)
 #endif
 }
 
-// `sum` plus what of a chunk lies in the window. Apart from the other loop, which a test in it would slow down
-// even where a specialization constant decides the test.
+// `sum` plus what of a chunk lies in the window. Apart from the other loop, which a test in it would slow
+// down even where a specialization constant decides the test.
 PM_UNIT window_sum(PM_UNIT sum, uint origin, uint place, uint end, uint whole)
 {
     for (; place < min(end, whole); place += p.width.n) {
