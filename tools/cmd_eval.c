@@ -387,8 +387,7 @@ static pm_status run(uint32_t count, const char *const *arguments, pm_error *err
 
 const cli_verb cli_eval = {
     .name = "eval",
-    .summary =
-        "measure how good a model is: pictures by a classifier, a classifier by its test data, text in bits",
+    .summary = "measure how good a model is: pictures by a classifier, text in bits a character",
     .arguments = "MODEL",
     .least = 1,
     .most = 1,
