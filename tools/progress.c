@@ -1,6 +1,7 @@
 /* The line of progress; see progress.h. */
 #include "progress.h"
 
+#include "base/clock.h"
 #include "cli.h"
 
 #include <math.h>
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SMOOTHING_SECONDS 10.0
@@ -20,9 +20,7 @@ static bool bar_shown; /* the cursor stands at the end of a bar */
 
 double cli_seconds(void)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return pm_seconds();
 }
 
 static void clear_bar(void)

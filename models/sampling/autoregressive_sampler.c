@@ -2,11 +2,11 @@
 #include "sampling/autoregressive_sampler.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/status.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { STREAM_DRAW = 1 };
 
@@ -26,13 +26,6 @@ typedef struct decoder {
     uint32_t *tokens;
     pm_ar_timing timing;
 } decoder;
-
-static double seconds(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static bool penalises(const decoder *d)
 {
@@ -112,10 +105,10 @@ static pm_status read_context(decoder *d, uint32_t length, pm_error *error)
         if (status == PM_OK)
             status = pm_plan_write(plan, tokens, given, (size_t)batch * length * sizeof *given, error);
     }
-    double start = seconds();
+    double start = pm_seconds();
     if (status == PM_OK) status = pm_plan_run(plan, 1, error);
     if (status == PM_OK) status = pm_plan_wait(plan, error);
-    d->timing.prompt_seconds += seconds() - start;
+    d->timing.prompt_seconds += pm_seconds() - start;
     d->timing.prompt_tokens += length;
     for (uint32_t i = 0; status == PM_OK && i < d->config->layers; i++) {
         status = fill_cache(d, plan, read.keys[i], d->cache.keys[i], length, error);
@@ -192,10 +185,10 @@ static pm_status step(decoder *d, bool *go_on, pm_error *error)
         pm_status status = enter_context(d, error);
         if (status != PM_OK) return status;
     }
-    double start = seconds();
+    double start = pm_seconds();
     pm_status status = pm_plan_run(d->plan, 1, error);
     if (status == PM_OK) status = pm_plan_read(d->plan, d->next, d->tokens, batch * sizeof *d->tokens, error);
-    d->timing.decode_seconds += seconds() - start;
+    d->timing.decode_seconds += pm_seconds() - start;
     d->timing.decoded_tokens++;
     if (status != PM_OK) return status;
     for (uint32_t i = 0; i < batch; i++) text(d, i)[d->filled] = d->tokens[i];

@@ -3,12 +3,12 @@
 #include "sampling/infill.h"
 #include "sampling/masked_sampler.h"
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "processes/masked_text.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct filling {
     pm_generation generation; /* first: pm_generation_load reads it */
@@ -18,13 +18,6 @@ typedef struct filling {
     pm_status status; /* of a callback */
     pm_error error;
 } filling;
-
-static double seconds(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- Canvases as text ---------------------------------------------------------------------------------- */
 
@@ -88,7 +81,7 @@ static pm_masked_sampling sampling_of(filling *f)
     s.precision = g->options.precision;
     s.load = pm_generation_load;
     s.progress = on_progress;
-    s.progress_every = 1;
+    s.progress_every = g->options.canvas ? 1 : 0; /* a look waits for the device */
     s.user = f;
     return s;
 }
@@ -106,9 +99,9 @@ static pm_status fill_batch(filling *f, pm_masked_sampler *sampler, const uint32
     for (uint32_t i = 0; i < g->options.batch; i++) /* the last batch may have rows that nobody asked for */
         memcpy(f->canvas + (size_t)i * f->length, given, f->length * sizeof *given);
     uint32_t masks = count_masks(f, f->count);
-    double start = seconds();
+    double start = pm_seconds();
     pm_status status = pm_masked_sampler_run(sampler, f->canvas, g->options.first + f->done, error);
-    g->out->seconds += seconds() - start;
+    g->out->seconds += pm_seconds() - start;
     g->out->passes += pm_masked_sampler_passes(sampler);
     if (status == PM_OK && f->status != PM_OK) status = pm_fail(error, f->status, "%s", f->error.message);
     if (status == PM_OK) g->out->tokens += masks - count_masks(f, f->count);

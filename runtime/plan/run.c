@@ -6,21 +6,14 @@
  * works on one submit for about two seconds. */
 #include "plan/plan.h"
 
+#include "base/clock.h"
 #include "base/status.h"
 
 #include <string.h>
-#include <time.h>
 
 #define MEASURED_RUNS 2u
 #define IN_FLIGHT 3u
 #define STAGING_BYTES ((VkDeviceSize)4 << 20)
-
-static double now_seconds(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- Submits ------------------------------------------------------------------------------------------- */
 
@@ -29,10 +22,10 @@ static pm_status run_measuring(pm_plan *plan, pm_error *error)
     pm_status status = pm_plan_wait(plan, error);
     for (uint32_t i = 0; status == PM_OK && i < plan->n_grains; i++) {
         pm_grain *grain = &plan->grains[i];
-        double start = now_seconds();
+        double start = pm_seconds();
         status = pm_queue_submit(plan->device, 1, &grain->commands, &plan->last_value, error);
         if (status == PM_OK) status = pm_queue_wait(plan->device, plan->last_value, error);
-        double seconds = now_seconds() - start;
+        double seconds = pm_seconds() - start;
         if (grain->seconds == 0 || seconds < grain->seconds) grain->seconds = seconds;
     }
     plan->stats.submits = plan->n_grains;
