@@ -366,13 +366,12 @@ pm_tensor pm_mse(pm_graph *graph, pm_tensor prediction, pm_tensor target, pm_ten
  * most 2^20. A row whose label is >= V is ignored: it adds 0, and still counts in the mean. */
 pm_tensor pm_cross_entropy(pm_graph *graph, pm_tensor logits, pm_tensor labels, pm_tensor weight);
 
-/* The same loss straight from the features, without ever storing the logits [R,V]: logits = x [R,D]
- * op(weight)
- * + bias [V] (or PM_NONE), for weight [D,V] (PM_AB) or [N,D] with N >= V (PM_ABT: tied to an embedding table,
- * of which the first V rows, V being `vocabulary`, count; the gradient of the others is 0). Logits are made,
- * used and made again in the backward pass, a few rows at a time (ops/head_loss.c): up to 2^22 of them, or
- * 256 rows. Loss and d x have the same bits as from pm_matmul and pm_cross_entropy. labels u32 [R],
- * row_weight [R] or PM_NONE, and V, as there. */
+/* The same loss straight from the features, without ever storing the logits [R,V] and their gradient: logits
+ * = x [R,D] op(weight) + bias [V] (or PM_NONE), for weight [D,V] (PM_AB) or [N,D] with N >= V (PM_ABT: tied
+ * to an embedding table, of which the first V rows, V being `vocabulary`, count; the gradient of the others
+ * is 0). Logits are made, used and made again in the backward pass, a few rows at a time (ops/head_loss.c):
+ * up to 2^22 of them, or 256 rows. Loss, d x and d weight have the same bits as from pm_matmul and
+ * pm_cross_entropy. labels u32 [R], row_weight [R] or PM_NONE, and V, as there. */
 pm_tensor pm_head_loss(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_layout layout, uint32_t vocabulary,
                        pm_tensor bias, pm_tensor labels, pm_tensor row_weight);
 

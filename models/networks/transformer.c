@@ -11,8 +11,6 @@
 #define DROPOUT_STREAM 0x2000u /* one stream per dropout follows */
 #define TIME_LEVELS 1000u      /* rows of the sinusoidal table that a time in [0,1] is looked up in */
 #define TIME_WIDTH 64u
-/* From so many logits on they are made twice rather than kept (pm_head_loss). */
-#define MOST_KEPT_LOGITS (1u << 22)
 
 typedef struct transformer {
     pm_graph *graph;
@@ -326,11 +324,6 @@ pm_tensor pm_transformer_loss(pm_graph *graph, const pm_transformer_config *conf
     uint32_t rows;
     pm_tensor x = rows_of(graph, features, &rows);
     labels = pm_reshape(graph, labels, PM_SHAPE(rows));
-    if ((uint64_t)rows * config->vocabulary <= MOST_KEPT_LOGITS) {
-        pm_tensor logits = pm_transformer_logits(graph, config, features);
-        return pm_cross_entropy(graph, pm_reshape(graph, logits, PM_SHAPE(rows, config->vocabulary)), labels,
-                                row_weight);
-    }
     pm_layout layout;
     pm_tensor weight = pm_transformer_head(graph, config, &layout);
     return pm_head_loss(graph, x, weight, layout, config->vocabulary, PM_NONE, labels, row_weight);

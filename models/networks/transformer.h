@@ -69,8 +69,8 @@ pm_tensor pm_transformer_head(pm_graph *graph, const pm_transformer_config *conf
 /* Logits [B,T,V] of features. */
 pm_tensor pm_transformer_logits(pm_graph *graph, const pm_transformer_config *config, pm_tensor features);
 
-/* Mean over the rows of row_weight * -log p(label) (as pm_cross_entropy); the logits are not kept where that
- * saves memory worth the work. */
+/* Mean over the rows of row_weight * -log p(label), by pm_head_loss: logits and their gradient are never kept
+ * both. */
 pm_tensor pm_transformer_loss(pm_graph *graph, const pm_transformer_config *config, pm_tensor features,
                               pm_tensor labels, pm_tensor row_weight);
 

@@ -4,7 +4,7 @@
  * chunk. What is kept of a row is its log-sum-exp. It costs one more product: four of 2 R V D operations and
  * not three.
  *
- * Logits, loss and d x have the same bits as pm_matmul and pm_cross_entropy give. */
+ * Logits, loss, d x and d weight have the same bits as pm_matmul and pm_cross_entropy give. */
 #include "base/checked.h"
 #include "base/status.h"
 #include "ops/check.h"
@@ -181,8 +181,8 @@ static void lower_dx(const head *h, uint32_t first, pm_tensor dlogits, pm_tensor
                                                .c = rows_of(h, dx, first, rows, h->width)});
 }
 
-/* d weight = `before` + x^T d logits, or the transpose, of the rows of one chunk. */
-static void lower_dweight(const head *h, uint32_t first, pm_tensor dlogits, pm_tensor before, pm_tensor out)
+/* d weight = x^T d logits, or the transpose: the terms of one chunk, after those of the chunks before. */
+static void lower_dweight(const head *h, uint32_t first, pm_tensor dlogits, pm_tensor dweight)
 {
     uint32_t rows = rows_at(h, first);
     pm_tensor x = rows_of(h, h->x, first, rows, h->width);
@@ -194,8 +194,8 @@ static void lower_dweight(const head *h, uint32_t first, pm_tensor dlogits, pm_t
                                                .batch = 1,
                                                .a = tied ? dlogits : x,
                                                .b = tied ? x : dlogits,
-                                               .residual = before,
-                                               .c = out});
+                                               .c = dweight,
+                                               .goes_on = first > 0});
 }
 
 /* d bias: the columns' sums of each chunk, then their sum. Each begins where it can be bound. */
@@ -233,27 +233,19 @@ static void lower_head_loss_backward(pm_lowering *lowering, const pm_node *node)
 {
     head h = head_of(lowering, node);
     const head_attr *attr = h.attr;
-    pm_tensor logits = chunk_scratch(&h), out[3] = {PM_NONE}, before = PM_NONE;
+    pm_tensor logits = chunk_scratch(&h), out[3] = {PM_NONE};
     for (uint32_t i = HEAD_X, n = 0; i <= HEAD_BIAS; i++) {
         if (attr->wants_input[i]) out[i] = node->out[n++];
     }
     bias_sums bias = begin_dbias(&h);
-    /* The sum over chunks goes back and forth between two tensors, and ends in the output. */
-    pm_tensor other = attr->wants_input[HEAD_WEIGHT] && bias.chunks > 1
-                          ? pm_scratch(lowering, PM_DTYPE_F32, h.width * attr->vocabulary)
-                          : PM_NONE;
-    for (uint32_t first = 0, left = bias.chunks; first < h.rows; first += attr->chunk) {
+    for (uint32_t first = 0; first < h.rows; first += attr->chunk) {
         uint32_t rows = rows_at(&h, first);
         lower_logits(&h, first, logits);
         pm_lower_loss_gradient(lowering, logits,
                                rows_of(&h, node->in[GRAD_RECORD], first, rows, PM_RECORD_WIDTH),
                                node->in[GRAD_LOSS], logits, rows, attr->vocabulary);
         if (attr->wants_input[HEAD_X]) lower_dx(&h, first, logits, out[HEAD_X]);
-        if (attr->wants_input[HEAD_WEIGHT]) {
-            pm_tensor to = --left % 2 == 0 ? out[HEAD_WEIGHT] : other;
-            lower_dweight(&h, first, logits, before, to);
-            before = to;
-        }
+        if (attr->wants_input[HEAD_WEIGHT]) lower_dweight(&h, first, logits, out[HEAD_WEIGHT]);
         if (attr->wants_input[HEAD_BIAS]) lower_dbias(&h, &bias, first, logits, out[HEAD_BIAS]);
     }
     if (attr->wants_input[HEAD_BIAS]) end_dbias(&h, &bias, out[HEAD_BIAS]);

@@ -221,6 +221,8 @@ static void lower_whole(pm_lowering *lowering, const padded_product *q)
                          .terms = q->k4,
                          .columns = p->n,
                          .is_last = true,
+                         .in_parts = p->goes_on,
+                         .is_later = p->goes_on,
                          .batched = batched};
     lower_part(lowering, q, &part, &tile);
 }
@@ -273,7 +275,7 @@ static void lower_matrix(pm_lowering *lowering, const padded_product *q, uint32_
         product_part part = {.terms = b_transposed ? q->k4 : rows,
                              .column = b_transposed ? from : 0,
                              .columns = b_transposed ? rows : p->n,
-                             .is_later = !b_transposed && from > 0,
+                             .is_later = p->goes_on || (!b_transposed && from > 0),
                              .is_last = is_last,
                              .in_parts = true};
         uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */

@@ -40,6 +40,7 @@ typedef struct pm_product {
     uint32_t batch;            /* 1: A, B and C are single matrices */
     bool a_batched, b_batched; /* else one matrix serves the batch; for batch > 1 */
     pm_tensor a, b, bias, residual, c;
+    bool goes_on; /* C has the sums of earlier terms, and these are added to them, one by one; no batch */
 } pm_product;
 
 /* Appends the dispatches of a product. */
