@@ -1,12 +1,15 @@
 /* Facts in, choices out; see rules.h. */
 #include "device/rules.h"
 
+#define DRIVER_ID_MESA_LLVMPIPE 13u /* VkDriverId, without Vulkan's headers */
+
 pm_rules pm_rules_for(const pm_device_facts *facts)
 {
     pm_rules rules = {
         .is_cpu = facts->type == PM_DEVICE_CPU,
         .lanes = 64,
         .gemm_lanes = 32,
+        .most_rounds = UINT32_MAX,
     };
     if (rules.is_cpu) {
         /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is
@@ -20,6 +23,8 @@ pm_rules pm_rules_for(const pm_device_facts *facts)
         rules.gemm_lanes = 8;
         rules.lanes = 32;
     }
+    /* Mesa's CPU driver ends all loops of an invocation, without a word, after 65535 rounds. */
+    if (facts->driver_id == DRIVER_ID_MESA_LLVMPIPE) rules.most_rounds = 65535;
     return rules;
 }
 

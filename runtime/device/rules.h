@@ -7,8 +7,10 @@
 
 typedef struct pm_rules {
     bool is_cpu; /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
-    bool texel_inputs;   /* read inputs through uniform texel buffers */
-    bool even_views;     /* keep the sizes of texel views and buffers in one class: see rules.c */
+    bool texel_inputs; /* read inputs through uniform texel buffers */
+    bool even_views;   /* keep the sizes of texel views and buffers in one class: see rules.c */
+    /* How many rounds the loops of one invocation may make in all; see rules.c. */
+    uint32_t most_rounds;
     uint32_t lanes;      /* workgroup size of element-wise kernels */
     uint32_t gemm_lanes; /* workgroup size of register-tile kernels: lanes along the output's columns */
 } pm_rules;

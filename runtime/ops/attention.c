@@ -158,6 +158,9 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
                           const char *ragged)
 {
     const attention_geometry *g = kernel->geometry;
+    uint64_t blocks = pm_ceil_div(g->queries > g->keys ? g->queries : g->keys, BLOCK);
+    (void)pm_rounds_fit(lowering, "attention", "sequences of this length",
+                        blocks * g->group * (3 * pm_ceil_div(g->head_width, 4) + 1));
     pm_dispatch *d = pm_dispatch_begin(lowering, kernel->ragged ? ragged : plain, kernel->lanes);
     pm_spec(d, kernel->tile);
     pm_spec(d, BLOCK);

@@ -382,12 +382,20 @@ static void lower_samples(pm_lowering *lowering, const weight_sums *s, const pm_
     pm_groups(d, tile->groups_x, tile->groups_y, 1, 1, weight_flops(s, samples));
 }
 
-/* Samples that one binding holds, wherever they begin: a multiple of four where there are more, so that terms
- * are added four at a time as in one go. */
+/* Pixels that one invocation can go through, four a round. */
+static uint64_t weight_pixels_in_rounds(const pm_lowering *lowering)
+{
+    return (uint64_t)lowering->rules->most_rounds * 4;
+}
+
+/* Samples that one binding holds, wherever they begin, and whose pixels a loop has rounds for: a multiple of
+ * four where there are more, so that terms are added four at a time as in one go. */
 static uint32_t samples_in_reach(const pm_lowering *lowering, const weight_sums *s)
 {
     uint32_t largest = s->x_size > s->dy_size ? s->x_size : s->dy_size;
     uint64_t samples = (pm_reach(lowering, 4) - PM_BIND_ALIGN) / ((uint64_t)largest * 4);
+    uint64_t in_rounds = weight_pixels_in_rounds(lowering) / (s->c->out_height * s->c->out_width);
+    if (samples > in_rounds) samples = in_rounds;
     if (samples > s->chunk) samples = s->chunk;
     return samples == 0 ? 1 : samples < 4 ? (uint32_t)samples : (uint32_t)samples / 4 * 4;
 }
@@ -409,8 +417,14 @@ static void lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
     bool direct = s.chunks == 1 && pm_is_quads(c->channels) && pm_is_quads(c->out_channels);
     s.parts = direct ? node->out[0] : pm_scratch(lowering, PM_DTYPE_F32, s.chunks * s.part_size);
     pm_tile tile = pm_tile_for(lowering->rules, rows, out4);
-    lower_chunks(lowering, &s, &tile);
-    if (!pm_dispatch_stays(lowering)) {
+    bool in_chunks = (uint64_t)s.chunk * out_pixels <= weight_pixels_in_rounds(lowering);
+    if (!in_chunks)
+        (void)pm_rounds_fit(lowering, "conv2d", "images of this size", pm_ceil_div(out_pixels, 4));
+    if (in_chunks) {
+        lower_chunks(lowering, &s, &tile);
+        in_chunks = pm_dispatch_stays(lowering);
+    }
+    if (!in_chunks) {
         uint32_t step = samples_in_reach(lowering, &s);
         for (uint32_t chunk = 0; chunk < s.chunks; chunk++) {
             uint32_t here = c->batch - chunk * s.chunk < s.chunk ? c->batch - chunk * s.chunk : s.chunk;

@@ -132,6 +132,7 @@ static sorted_indices sort(pm_lowering *lowering, pm_tensor index)
     uint32_t count = pm_count_of(lowering->graph, index), lanes = lowering->rules->lanes;
     sorted_indices s = {pm_scratch(lowering, PM_DTYPE_U32, count), pm_scratch(lowering, PM_DTYPE_U32, count),
                         count};
+    (void)pm_rounds_fit(lowering, "embedding", "so many indices", count);
     pm_dispatch *d = pm_dispatch_begin(lowering, "embedding_sort", lanes);
     pm_push_u32(d, count);
     pm_bind_in(d, index, 1, 0);
@@ -162,7 +163,9 @@ static void add_runs(pm_lowering *lowering, const sorted_indices *s, pm_tensor s
 {
     pm_shape shape = pm_shape_of(lowering->graph, dtable);
     uint32_t rows = shape.dim[0], width = shape.dim[1], unit = unit_of(width);
-    pm_slab slab = pm_slab_of(lowering, rows, width / unit, pm_slab_turns(lowering));
+    /* A lane goes through the runs of all units that it has: where they could be too long, it has one. */
+    bool is_long = s->count > lowering->rules->most_rounds / 2;
+    pm_slab slab = pm_slab_of(lowering, rows, width / unit, is_long ? 1 : pm_slab_turns(lowering));
     pm_dispatch *d = pm_dispatch_begin(
         lowering, unit == 4 ? "embedding_backward" : "embedding_backward_ragged", lowering->rules->lanes);
     pm_spec_window(d, dy);

@@ -80,6 +80,16 @@ void pm_groups(pm_dispatch *dispatch, uint32_t x, uint32_t y, uint32_t z, uint32
     dispatch->flops = flops;
 }
 
+bool pm_rounds_fit(pm_lowering *lowering, const char *op, const char *what, uint64_t rounds)
+{
+    if (rounds <= lowering->rules->most_rounds) return true;
+    pm_graph_fail(lowering->graph, PM_BAD_USAGE,
+                  "%s: %s make a kernel loop %llu times, and this device's driver ends loops after %u: use "
+                  "smaller ones, or another device",
+                  op, what, (unsigned long long)rounds, lowering->rules->most_rounds);
+    return false;
+}
+
 pm_tensor pm_scratch(pm_lowering *lowering, pm_dtype dtype, uint32_t count)
 {
     return pm_new_temp(lowering->graph, dtype, PM_SHAPE(count));

@@ -221,6 +221,7 @@ static void lower_row_moments(pm_lowering *lowering, const pm_node *node, const 
     flat.samples = 1;
     flat.positions = g->rows;
     pm_norm_grid grid = pm_norm_grid_of(lowering, &flat, 0);
+    (void)pm_rounds_fit(lowering, "norm", "rows of this length", (uint64_t)pm_ceil_div(g->channels, 4) * 2);
     pm_dispatch *d =
         pm_dispatch_begin(lowering, PM_NORM_SHADER(g, "norm_row_moments"), lowering->rules->lanes);
     pm_spec(d, PM_ATTR(pm_norm_attr, node)->rms);

@@ -78,6 +78,10 @@ void pm_groups(pm_dispatch *dispatch, uint32_t x, uint32_t y, uint32_t z, uint32
 /* Of the last binding: its halo. */
 void pm_bind_halo(pm_dispatch *dispatch, uint32_t bytes);
 
+/* Whether loops of one invocation may make so many rounds on this device (pm_rules.most_rounds). If not, the
+ * graph fails with a message that names the operator and `what` makes its loops so long. */
+bool pm_rounds_fit(pm_lowering *lowering, const char *op, const char *what, uint64_t rounds);
+
 /* A temporary of `count` elements that lives within the node being lowered. */
 pm_tensor pm_scratch(pm_lowering *lowering, pm_dtype dtype, uint32_t count);
 

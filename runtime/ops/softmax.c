@@ -15,6 +15,7 @@ static void lower_rows(pm_lowering *lowering, const pm_node *node, const char *p
     uint64_t bytes = (uint64_t)lanes * width * 4;
     uint32_t stride = bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
     pm_dispatch *d = pm_dispatch_begin(lowering, width % 4 ? ragged : plain, lanes);
+    (void)pm_rounds_fit(lowering, "softmax", "rows of this length", (uint64_t)pm_ceil_div(width, 4) * 3);
     pm_push_u32(d, rows);
     pm_push_u32(d, width);
     for (uint32_t i = 0; i < node->n_in; i++) pm_bind_in(d, node->in[i], width % 4 ? 1 : 4, stride);

@@ -257,47 +257,73 @@ static pm_tile tile_in_reach(const pm_lowering *lowering, uint32_t m, uint32_t n
     return tile_of(lowering->rules, (tile_size){4, 1}, log2_lanes, m, n);
 }
 
-/* Matrix z of the batch, in dispatches that each have as many rows of B, and of A if it is transposed, as can
- * be bound: terms of the sums, or, where B is transposed, columns of C. */
-static void lower_matrix(pm_lowering *lowering, const padded_product *q, uint32_t z)
+/* Terms of a sum that one dispatch may add up, four a round: a multiple of 256, so that windows behind the
+ * first begin where they can be bound. */
+static uint32_t most_terms(const pm_lowering *lowering)
+{
+    uint32_t rounds = lowering->rules->most_rounds;
+    return rounds < UINT32_MAX / 4 ? rounds / 64 * 256 : UINT32_MAX / 256 * 256;
+}
+
+/* Some terms, term .. term + terms, of some columns of matrix z of the batch. */
+static void lower_terms(pm_lowering *lowering, const padded_product *q, uint32_t z, product_part part,
+                        uint32_t term)
 {
     const pm_product *p = &q->p;
     bool a_transposed = p->layout == PM_ATB, b_transposed = p->layout == PM_ABT;
-    uint32_t m4 = pm_round4(p->m), all = b_transposed ? p->n : q->k4;
-    uint32_t step = rows_in_reach(lowering, b_transposed ? q->k4 : q->n4);
-    if (a_transposed && rows_in_reach(lowering, m4) < step) step = rows_in_reach(lowering, m4);
+    uint32_t m4 = pm_round4(p->m), b_width = b_transposed ? q->k4 : q->n4;
     uint64_t a_at = p->a_batched ? (uint64_t)z * q->a_size : 0;
     uint64_t b_at = p->b_batched ? (uint64_t)z * q->b_size : 0;
     uint64_t c_at = (uint64_t)z * p->m * p->n, d_at = (uint64_t)z * p->m * q->n4;
-    for (uint32_t from = 0; from < all; from += step) {
-        uint32_t rows = all - from < step ? all - from : step, b_width = b_transposed ? q->k4 : q->n4;
-        bool is_last = b_transposed || from + rows == all;
-        product_part part = {.terms = b_transposed ? q->k4 : rows,
-                             .column = b_transposed ? from : 0,
-                             .columns = b_transposed ? rows : p->n,
-                             .is_later = p->goes_on || (!b_transposed && from > 0),
-                             .is_last = is_last,
-                             .in_parts = true};
-        uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */
-        pm_tile tile = tile_in_reach(lowering, p->m, part.columns, longest);
-        part.b = part_of(lowering, p->b, b_at + (uint64_t)from * b_width,
-                         b_at + (uint64_t)(from + rows) * b_width, &part.b_first);
-        if (a_transposed) {
-            part.a = part_of(lowering, p->a, a_at + (uint64_t)from * m4, a_at + (uint64_t)(from + rows) * m4,
-                             &part.a_first);
-        } else {
-            part.a = part_of(lowering, p->a, a_at, a_at + q->a_size, &part.a_first);
-            part.a_first += b_transposed ? 0 : from;
-            part.a_stride = pm_stride_of((uint64_t)tile.group_rows * q->k4);
+    uint32_t b_row = b_transposed ? part.column : term, b_rows = b_transposed ? part.columns : part.terms;
+    uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */
+    pm_tile tile = tile_in_reach(lowering, p->m, part.columns, longest);
+    part.in_parts = true;
+    part.is_later = p->goes_on || term > 0;
+    part.is_last = term + part.terms == q->k4;
+    part.b = part_of(lowering, p->b, b_at + (uint64_t)b_row * b_width,
+                     b_at + (uint64_t)(b_row + b_rows) * b_width, &part.b_first);
+    part.b_first += b_transposed ? term : 0;
+    if (a_transposed) {
+        part.a = part_of(lowering, p->a, a_at + (uint64_t)term * m4,
+                         a_at + (uint64_t)(term + part.terms) * m4, &part.a_first);
+    } else {
+        part.a = part_of(lowering, p->a, a_at, a_at + q->a_size, &part.a_first);
+        part.a_first += term;
+        part.a_stride = pm_stride_of((uint64_t)tile.group_rows * q->k4);
+    }
+    part.c = part_of(lowering, p->c, c_at, c_at + (uint64_t)p->m * p->n, &part.c_first);
+    part.c_stride = pm_stride_of((uint64_t)tile.group_rows * p->n);
+    if (part.is_last && pm_is(p->residual)) {
+        part.residual =
+            part_of(lowering, p->residual, d_at, d_at + (uint64_t)p->m * q->n4, &part.residual_first);
+        part.residual_stride = pm_stride_of((uint64_t)tile.group_rows * q->n4);
+    }
+    lower_part(lowering, q, &part, &tile);
+}
+
+/* Matrix z of the batch, in dispatches that each have as many rows of B, and of A if it is transposed, as can
+ * be bound (terms of the sums, or, where B is transposed, columns of C), and no more terms than a loop may
+ * have rounds for. */
+static void lower_matrix(pm_lowering *lowering, const padded_product *q, uint32_t z)
+{
+    const pm_product *p = &q->p;
+    bool b_transposed = p->layout == PM_ABT;
+    uint32_t terms = most_terms(lowering), columns = p->n;
+    if (b_transposed) {
+        columns = rows_in_reach(lowering, q->k4);
+    } else {
+        uint32_t rows = rows_in_reach(lowering, q->n4);
+        if (rows < terms) terms = rows;
+        rows = rows_in_reach(lowering, pm_round4(p->m));
+        if (p->layout == PM_ATB && rows < terms) terms = rows;
+    }
+    for (uint32_t column = 0; column < p->n; column += columns) {
+        product_part part = {.column = column, .columns = columns < p->n - column ? columns : p->n - column};
+        for (uint32_t term = 0; term < q->k4; term += part.terms) {
+            part.terms = terms < q->k4 - term ? terms : q->k4 - term;
+            lower_terms(lowering, q, z, part, term);
         }
-        part.c = part_of(lowering, p->c, c_at, c_at + (uint64_t)p->m * p->n, &part.c_first);
-        part.c_stride = pm_stride_of((uint64_t)tile.group_rows * p->n);
-        if (is_last && pm_is(p->residual)) {
-            part.residual =
-                part_of(lowering, p->residual, d_at, d_at + (uint64_t)p->m * q->n4, &part.residual_first);
-            part.residual_stride = pm_stride_of((uint64_t)tile.group_rows * q->n4);
-        }
-        lower_part(lowering, q, &part, &tile);
     }
 }
 
@@ -308,7 +334,9 @@ void pm_lower_product(pm_lowering *lowering, pm_product p)
         p.batch = 1;
     }
     padded_product q = pad_product(lowering, p);
-    lower_whole(lowering, &q);
-    if (pm_dispatch_stays(lowering)) return;
+    if (q.k4 <= most_terms(lowering)) {
+        lower_whole(lowering, &q);
+        if (pm_dispatch_stays(lowering)) return;
+    }
     for (uint32_t z = 0; z < p.batch; z++) lower_matrix(lowering, &q, z);
 }
