@@ -51,8 +51,8 @@ struct pm_device {
     bool has_memory_budget;                  /* VK_EXT_memory_budget */
     uint64_t allocated;                      /* bytes, of the heap that tensors lie in */
     uint32_t n_allocations, max_allocations; /* of any kind */
-    uint32_t storage_type;  /* memory type of tensors */
-    bool storage_mapped;    /* tensors are mapped, host-visible and coherent */
+    uint32_t storage_type;                   /* memory type of tensors */
+    bool storage_mapped;                     /* tensors are mapped, host-visible and coherent */
     uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached if it can be */
 
     VkPipelineCache cache;

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of drivers on top of another API (MoltenVK): what offers it must have it enabled. The header guards the name
- * as a beta extension. */
+/* Of drivers on top of another API (MoltenVK): what offers it must have it enabled. The header guards the
+ * name as a beta extension. */
 #define PORTABILITY_SUBSET "VK_KHR_portability_subset"
 
 static bool has(const VkExtensionProperties *list, uint32_t count, const char *name)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define BLOCK_USAGE                                                               \
+#define BLOCK_USAGE                                                                  \
     (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT | \
      VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT)
 

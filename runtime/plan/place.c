@@ -201,12 +201,12 @@ static bool place_smaller(pm_plan *plan)
 static pm_status too_large(const pm_plan *plan, const char *why, uint64_t available, pm_error *error)
 {
     uint64_t activations = plan->stats.activation_bytes, persistent = plan->stats.persistent_bytes;
-    return pm_fail(
-        error, PM_NO_MEMORY,
-        "%s: %.1f MiB needed (%.1f for parameters and states, %.1f for activations) of %.1f MiB free%s: "
-        "lower the batch first, then width",
-        plan->device->facts.name, (double)(persistent + activations) / 1048576.0,
-        (double)persistent / 1048576.0, (double)activations / 1048576.0, (double)available / 1048576.0, why);
+    return pm_fail(error, PM_NO_MEMORY,
+                   "%s: %.1f MiB needed (%.1f for parameters and states, %.1f for activations) of %.1f MiB "
+                   "free%s" PM_PLAN_TOO_LARGE,
+                   plan->device->facts.name, (double)(persistent + activations) / 1048576.0,
+                   (double)persistent / 1048576.0, (double)activations / 1048576.0,
+                   (double)available / 1048576.0, why);
 }
 
 pm_status pm_plan_allocate(pm_plan *plan, pm_error *error)

@@ -83,6 +83,8 @@ struct pm_plan {
 
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error);
 pm_status pm_plan_place(pm_plan *plan, pm_error *error);
+/* How the message ends of a plan that does not fit: advice.c puts something better in its place. */
+#define PM_PLAN_TOO_LARGE ": lower the batch first, then width"
 /* Fails with PM_NO_MEMORY before anything is allocated when it needs more than is free; a driver that refuses
  * a size gets smaller blocks. */
 pm_status pm_plan_allocate(pm_plan *plan, pm_error *error);
