@@ -102,6 +102,10 @@ void pm_device_close(pm_device *device);
 /* Owned by the device. */
 const pm_device_facts *pm_device_facts_of(const pm_device *device);
 
+/* Bytes that tensors can still have on it: what is left of the budget that the driver gives this process
+ * (VK_EXT_memory_budget), where it tells one, and of memory_bytes. It changes as others use the device. */
+uint64_t pm_device_memory_free(const pm_device *device);
+
 /* One line that says why this device was chosen. Owned by the device. */
 const char *pm_device_choice(const pm_device *device);
 
@@ -619,6 +623,11 @@ typedef struct pm_plan_stats {
 pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
                          pm_error *error);
 void pm_plan_destroy(pm_plan *plan);
+
+/* What such a plan would need, in *out: nodes, dispatches, flops and memory, without allocating anything on
+ * the device. The graph may be planned afterwards. Fails as pm_plan_create does, but not for what is free. */
+pm_status pm_plan_needs(pm_device *device, pm_graph *graph, const pm_plan_options *options,
+                        pm_plan_stats *out, pm_error *error);
 
 /* Submits the plan `times` times in a row and returns when all but the last few submits are done;
  * pm_plan_wait waits for the rest. Fails with PM_DEVICE_LOST, from then on at every call on this device. */

@@ -17,6 +17,8 @@ static struct faults {
     PFN_vkAllocateMemory allocate;
     int submits_until_lost; /* negative: never */
     int allocations_until_full;
+    VkDeviceSize largest; /* allocation that is not refused */
+    uint32_t refused;
     long delay_ms; /* of each submitted command buffer */
 } faults;
 
@@ -37,6 +39,10 @@ static VKAPI_ATTR VkResult VKAPI_CALL faulty_allocate(VkDevice device, const VkM
                                                       VkDeviceMemory *out)
 {
     if (faults.allocations_until_full-- == 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    if (info->allocationSize > faults.largest) {
+        faults.refused++;
+        return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    }
     return faults.allocate(device, info, callbacks, out);
 }
 
@@ -45,7 +51,7 @@ static pm_device *open_faulty(void)
     pm_device *device;
     pm_error error = {0};
     if (pm_device_open(NULL, &device, &error) != PM_OK) fail_msg("%s", error.message);
-    faults = (struct faults){device->vk.vkQueueSubmit, device->vk.vkAllocateMemory, -1, -1, 0};
+    faults = (struct faults){device->vk.vkQueueSubmit, device->vk.vkAllocateMemory, -1, -1, UINT64_MAX, 0, 0};
     device->vk.vkQueueSubmit = faulty_submit;
     device->vk.vkAllocateMemory = faulty_allocate;
     return device;
@@ -95,12 +101,72 @@ static void memory_that_runs_out_is_said(void **state)
     pm_graph *g = pm_graph_create();
     (void)state;
     pm_output(g, pm_silu(g, pm_state(g, "x", PM_DTYPE_F32, PM_SHAPE(1000))));
-    faults.allocations_until_full = 0;
+    faults.largest = 0;
     assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_NO_MEMORY);
+    faults.largest = UINT64_MAX;
     assert_null(plan);
     assert_non_null(strstr(error.message, "MiB"));
     assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_OK); /* and can be tried again */
     pm_plan_destroy(plan);
+    pm_graph_destroy(g);
+    pm_device_close(device);
+}
+
+enum { WIDE = 100000, TENSORS = 30 };
+
+/* y_i = 2 (x_i / 2 + 1) - 2 for so many states x_i, all of which live at once. */
+static void run_wide(pm_device *device, pm_plan_stats *stats, float *out)
+{
+    pm_error error = {0};
+    pm_plan *plan;
+    pm_tensor x[TENSORS], y[TENSORS];
+    static float values[WIDE];
+    pm_graph *g = pm_graph_create();
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "x%u", i);
+        x[i] = pm_state(g, name, PM_DTYPE_F32, PM_SHAPE(WIDE));
+        pm_output(g, y[i] = pm_affine(g, pm_affine(g, x[i], 0.5f, 1.0f), 2.0f, -2.0f));
+    }
+    if (pm_plan_create(device, g, NULL, &plan, &error) != PM_OK) fail_msg("%s", error.message);
+    for (uint32_t i = 0; i < TENSORS; i++) {
+        for (uint32_t j = 0; j < WIDE; j++) values[j] = (float)(j % 1000 + i);
+        assert_int_equal(pm_plan_write(plan, x[i], values, sizeof values, &error), PM_OK);
+    }
+    assert_int_equal(pm_plan_run(plan, 1, &error), PM_OK);
+    for (uint32_t i = 0; i < TENSORS; i++)
+        assert_int_equal(pm_plan_read(plan, y[i], out + i * WIDE, sizeof values, &error), PM_OK);
+    *stats = pm_plan_stats_of(plan);
+    pm_plan_destroy(plan);
+    pm_graph_destroy(g);
+}
+
+static void a_driver_that_refuses_a_size_gets_smaller_blocks(void **state)
+{
+    static float out[TENSORS * WIDE];
+    pm_plan_stats stats;
+    pm_device *device = open_faulty();
+    (void)state;
+    faults.largest = 5 << 20; /* it needs 24 MB and advertises far more */
+    run_wide(device, &stats, out);
+    assert_true(faults.refused > 0);
+    assert_true(stats.persistent_bytes + stats.activation_bytes > 4 * faults.largest);
+    for (uint32_t i = 0; i < TENSORS * WIDE; i++) assert_true(out[i] == (float)(i % WIDE % 1000 + i / WIDE));
+    assert_int_equal(device->allocated, 0); /* all is given back, what failed included */
+    assert_int_equal(device->n_allocations, 0);
+    pm_device_close(device);
+}
+
+static void more_allocations_than_the_driver_allows_are_not_tried(void **state)
+{
+    pm_error error = {0};
+    pm_plan *plan;
+    pm_device *device = open_faulty();
+    pm_graph *g = pm_graph_create();
+    (void)state;
+    pm_output(g, pm_silu(g, pm_state(g, "x", PM_DTYPE_F32, PM_SHAPE(1000))));
+    device->max_allocations = 0;
+    assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_NO_MEMORY);
     pm_graph_destroy(g);
     pm_device_close(device);
 }
@@ -175,6 +241,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_device_ends_the_run_and_keeps_the_checkpoint),
         cmocka_unit_test(memory_that_runs_out_is_said),
+        cmocka_unit_test(a_driver_that_refuses_a_size_gets_smaller_blocks),
+        cmocka_unit_test(more_allocations_than_the_driver_allows_are_not_tried),
         cmocka_unit_test(submits_follow_measured_time),
         cmocka_unit_test(a_dispatch_that_takes_too_long_is_cut),
     };

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "plan/advice.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,11 +44,11 @@ static pm_status make_plan(const decoder *d, pm_graph *graph, pm_plan **plan, pm
 }
 
 /* One step: read the token, append it to the cache, draw the next one, and leave it for the next step. */
-static pm_status plan_step(decoder *d, pm_error *error)
+static pm_graph *build_step(decoder *d, uint32_t batch)
 {
-    uint32_t batch = d->options->batch, vocabulary = d->config->vocabulary;
-    pm_graph *graph = d->graph = pm_graph_create();
-    if (!graph) return pm_fail(error, PM_NO_MEMORY, "sampling: out of host memory");
+    uint32_t vocabulary = d->config->vocabulary;
+    pm_graph *graph = pm_graph_create();
+    if (!graph) return NULL;
     d->counter = pm_counter(graph);
     d->token = pm_state(graph, "text.token", PM_DTYPE_U32, PM_SHAPE(batch, 1));
     pm_kv_cache_declare(graph, d->config, batch, &d->cache);
@@ -64,7 +65,25 @@ static pm_status plan_step(decoder *d, pm_error *error)
     pm_assign(graph, d->token, d->next);
     pm_advance(graph, d->cache.position);
     pm_advance(graph, d->counter);
-    return make_plan(d, graph, &d->plan, error);
+    return graph;
+}
+
+/* The same for fewer texts at a time. */
+static pm_graph *rebuild(void *user, uint32_t index, uint32_t batch)
+{
+    decoder d = *(const decoder *)user;
+    (void)index;
+    return build_step(&d, batch);
+}
+
+static pm_status plan_step(decoder *d, pm_error *error)
+{
+    pm_plan_options options = {.precision = d->options->precision};
+    pm_alternative setting = {"batch", d->options->batch, 1};
+    d->graph = build_step(d, d->options->batch);
+    if (!d->graph) return pm_fail(error, PM_NO_MEMORY, "sampling: out of host memory");
+    pm_status status = make_plan(d, d->graph, &d->plan, error);
+    return pm_plan_advise(status, d->device, &options, &setting, 1, rebuild, d, error);
 }
 
 /* Copies keys or values of `length` positions into one state of the cache. */

@@ -1,6 +1,7 @@
 /* Masked sampling on the device: one step as a graph, and its replay. */
 #include "base/checked.h"
 #include "base/status.h"
+#include "plan/advice.h"
 #include "sampling/masked_schedule.h"
 
 #include <math.h>
@@ -195,6 +196,26 @@ static pm_status build(pm_masked_sampler *s, pm_error *error)
     return pm_graph_status(graph, error);
 }
 
+/* The same for fewer canvases at a time. */
+static pm_graph *rebuild(void *user, uint32_t index, uint32_t batch)
+{
+    pm_masked_sampler s = *(const pm_masked_sampler *)user;
+    (void)index;
+    s.batch = batch;
+    if (build(&s, NULL) == PM_OK) return s.graph;
+    pm_graph_destroy(s.graph);
+    return NULL;
+}
+
+static pm_status make_plan(pm_masked_sampler *s, pm_device *device, pm_error *error)
+{
+    pm_plan_options options = {.precision = s->options.precision};
+    pm_alternative setting = {"batch", s->batch, 1};
+    pm_status status = build(s, error);
+    if (status == PM_OK) status = pm_plan_create(device, s->graph, &options, &s->plan, error);
+    return pm_plan_advise(status, device, &options, &setting, 1, rebuild, s, error);
+}
+
 pm_status pm_masked_sampler_create(pm_device *device, const pm_denoiser *denoiser,
                                    const pm_masked_sampling *options, uint32_t batch, uint32_t length,
                                    pm_masked_sampler **out, pm_error *error)
@@ -207,7 +228,6 @@ pm_status pm_masked_sampler_create(pm_device *device, const pm_denoiser *denoise
     s->batch = batch;
     s->length = length;
     s->doubled = options->guidance != 1.0f && options->guidance != 0.0f;
-    pm_plan_options plan = {.precision = options->precision};
     pm_status status = check_options(s, error);
     if (status == PM_OK) {
         status =
@@ -217,8 +237,7 @@ pm_status pm_masked_sampler_create(pm_device *device, const pm_denoiser *denoise
         s->host = malloc((size_t)batch * length * sizeof *s->host);
         if (!s->host) status = pm_fail(error, PM_NO_MEMORY, "masked sampler: out of host memory");
     }
-    if (status == PM_OK) status = build(s, error);
-    if (status == PM_OK) status = pm_plan_create(device, s->graph, &plan, &s->plan, error);
+    if (status == PM_OK) status = make_plan(s, device, error);
     if (status == PM_OK && options->load) status = options->load(options->user, s->plan, s->graph, error);
     if (status == PM_OK) {
         *out = s;

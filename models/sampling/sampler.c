@@ -2,6 +2,7 @@
  * the device. */
 #include "base/philox.h"
 #include "base/status.h"
+#include "plan/advice.h"
 #include "sampling/model.h"
 
 #include <math.h>
@@ -111,6 +112,26 @@ static pm_status build(sampling *s, pm_error *error)
     return pm_graph_status(graph, error);
 }
 
+/* The same for fewer pictures at a time. */
+static pm_graph *rebuild(void *user, uint32_t index, uint32_t batch)
+{
+    sampling s = *(const sampling *)user;
+    (void)index;
+    s.options.batch = batch;
+    if (build(&s, NULL) == PM_OK) return s.graph;
+    pm_graph_destroy(s.graph);
+    return NULL;
+}
+
+static pm_status make_plan(sampling *s, pm_device *device, pm_error *error)
+{
+    pm_plan_options options = {.precision = s->options.precision};
+    pm_alternative setting = {"batch", s->options.batch, 1};
+    pm_status status = build(s, error);
+    if (status == PM_OK) status = pm_plan_create(device, s->graph, &options, &s->plan, error);
+    return pm_plan_advise(status, device, &options, &setting, 1, rebuild, s, error);
+}
+
 /* ---- Running ------------------------------------------------------------------------------------------- */
 
 static uint32_t label_of(const sampling *s, uint32_t index)
@@ -199,12 +220,10 @@ static pm_status run_batch(sampling *s, uint32_t done, uint8_t *pixels, bool *st
 
 static pm_status run(sampling *s, pm_device *device, uint8_t *pixels, uint32_t *made, pm_error *error)
 {
-    pm_plan_options plan_options = {.precision = s->options.precision};
     bool stopped = false;
     s->doubled = s->options.guidance != 1.0f && s->options.guidance != 0.0f;
     pm_status status = compute_tables(s, error);
-    if (status == PM_OK) status = build(s, error);
-    if (status == PM_OK) status = pm_plan_create(device, s->graph, &plan_options, &s->plan, error);
+    if (status == PM_OK) status = make_plan(s, device, error);
     if (status == PM_OK) status = pm_model_load_into(s->model, s->plan, s->graph, error);
     s->pixels = s->recipe->unet.height * s->recipe->unet.width * s->recipe->unet.channels;
     s->host = malloc((size_t)s->options.batch * s->pixels * sizeof *s->host);

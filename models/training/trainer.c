@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "graph/graph.h"
+#include "plan/advice.h"
 #include "sampling/model.h"
 #include "training/losses.h"
 
@@ -97,6 +98,58 @@ static pm_status write_data(pm_trainer *t, const pm_training_data *data, pm_erro
     return pm_plan_write(t->plan, t->data.labels, pictures->labels, (size_t)pictures->count * 4, error);
 }
 
+/* ---- When it does not fit ------------------------------------------------------------------------------ */
+
+/* Settings that make a step smaller: the batch first. */
+enum { MOST_ALTERNATIVES = 4 };
+
+typedef struct smaller {
+    const pm_trainer *trainer;
+    const pm_training_data *data;
+    pm_alternative settings[MOST_ALTERNATIVES];
+    uint32_t count;
+} smaller;
+
+static void find_settings(smaller *s)
+{
+    const pm_recipe *r = &s->trainer->recipe;
+    s->settings[s->count++] = (pm_alternative){"training.batch", r->training.batch, 1};
+    if (pm_kind_is_text(r->kind)) {
+        s->settings[s->count++] = (pm_alternative){"transformer.context", r->transformer.context, 8};
+        s->settings[s->count++] = (pm_alternative){"transformer.width", r->transformer.width, 8};
+    } else if (r->kind == PM_KIND_IMAGE_CLASSIFIER) {
+        s->settings[s->count++] = (pm_alternative){"classifier.base", r->classifier.base, 4};
+    } else {
+        s->settings[s->count++] = (pm_alternative){"unet.base", r->unet.base, 8};
+    }
+    if (r->data.size > 0) s->settings[s->count++] = (pm_alternative){"data.size", r->data.size, 8};
+}
+
+/* The graph of a step with one setting changed: only shapes matter, so the data may be what it is not. */
+static pm_graph *rebuild(void *user, uint32_t index, uint32_t value)
+{
+    const smaller *s = user;
+    pm_trainer t = {.recipe = s->trainer->recipe, .graph = pm_graph_create()};
+    pm_training_data data = *s->data;
+    pm_dataset pictures;
+    const char *name = s->settings[index].name;
+    if (!t.graph) return NULL;
+    if (strcmp(name, "training.batch") == 0) t.recipe.training.batch = value;
+    if (strcmp(name, "transformer.context") == 0) t.recipe.transformer.context = value;
+    if (strcmp(name, "transformer.width") == 0) t.recipe.transformer.width = value;
+    if (strcmp(name, "classifier.base") == 0) t.recipe.classifier.base = value;
+    if (strcmp(name, "unet.base") == 0) t.recipe.unet.base = value;
+    if (strcmp(name, "data.size") == 0) {
+        pictures = *data.pictures;
+        pictures.height = pictures.width = value;
+        data.pictures = &pictures;
+        t.recipe.unet.height = t.recipe.unet.width = value;
+    }
+    if (build(&t, &data, NULL) == PM_OK) return t.graph;
+    pm_graph_destroy(t.graph);
+    return NULL;
+}
+
 static pm_status prepare(pm_trainer *t, pm_device *device, const pm_training_data *data,
                          const pm_plan_options *options, pm_error *error)
 {
@@ -108,6 +161,11 @@ static pm_status prepare(pm_trainer *t, pm_device *device, const pm_training_dat
     }
     pm_status status = build(t, data, error);
     if (status == PM_OK) status = pm_plan_create(device, t->graph, &plan_options, &t->plan, error);
+    if (status == PM_NO_MEMORY) {
+        smaller s = {.trainer = t, .data = data};
+        find_settings(&s);
+        return pm_plan_advise(status, device, &plan_options, s.settings, s.count, rebuild, &s, error);
+    }
     if (status == PM_OK) status = write_data(t, data, error);
     if (status == PM_OK) status = write_counter(t, 0, error);
     return status;

@@ -247,31 +247,11 @@ static void describe_choice(pm_device *device, const char *select, const char *s
 
 /* ---- Opening ------------------------------------------------------------------------------------------- */
 
-static uint32_t find_memory_type(const pm_device *device, VkMemoryPropertyFlags wanted)
-{
-    for (uint32_t i = 0; i < device->memory.memoryTypeCount; i++) {
-        if ((device->memory.memoryTypes[i].propertyFlags & wanted) == wanted) return i;
-    }
-    return UINT32_MAX;
-}
-
-static void choose_memory_types(pm_device *device, bool no_mapped_memory)
-{
-    const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-    const VkMemoryPropertyFlags host =
-        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    vkGetPhysicalDeviceMemoryProperties(device->physical, &device->memory);
-    uint32_t mapped = find_memory_type(device, local | host | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
-    if (mapped == UINT32_MAX) mapped = find_memory_type(device, local | host);
-    device->storage_mapped = device->facts.unified_memory && mapped != UINT32_MAX && !no_mapped_memory;
-    device->storage_type = device->storage_mapped ? mapped : find_memory_type(device, local);
-    device->transfer_type = find_memory_type(device, host | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
-    if (device->transfer_type == UINT32_MAX) device->transfer_type = find_memory_type(device, host);
-}
-
 static pm_status create_logical(pm_device *device, pm_error *error)
 {
     float priority = 1.0f;
+    const char *extensions[PM_MAX_EXTENSIONS];
+    uint32_t n_extensions = pm_device_extensions(device, extensions);
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = device->queue_family,
@@ -287,6 +267,8 @@ static pm_status create_logical(pm_device *device, pm_error *error)
         .pNext = &v12,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = n_extensions,
+        .ppEnabledExtensionNames = extensions,
     };
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->device);
     if (result != VK_SUCCESS) {
@@ -331,8 +313,11 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     if (options->no_texel_inputs) device->rules.texel_inputs = false;
     device->queue_family = compute_family(device->physical);
     describe_choice(device, select, source, count);
-    choose_memory_types(device, options->no_mapped_memory);
+    VkPhysicalDeviceProperties properties;
+    vkGetPhysicalDeviceProperties(device->physical, &properties);
+    device->max_allocations = properties.limits.maxMemoryAllocationCount;
     status = create_logical(device, error);
+    if (status == PM_OK) status = pm_memory_choose(device, options->no_mapped_memory, error);
     if (status == PM_OK && !options->no_pipeline_cache) pm_pipeline_cache_load(device);
     return status;
 }

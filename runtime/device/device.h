@@ -48,8 +48,11 @@ struct pm_device {
     uint64_t submitted; /* value that the last submit will signal */
 
     VkPhysicalDeviceMemoryProperties memory;
-    uint32_t storage_type;  /* memory type of tensors */
-    bool storage_mapped;    /* tensors are mapped, host-visible and coherent */
+    bool has_memory_budget;                  /* VK_EXT_memory_budget */
+    uint64_t allocated;                      /* bytes, of the heap that tensors lie in */
+    uint32_t n_allocations, max_allocations; /* of any kind */
+    uint32_t storage_type;                   /* memory type of tensors */
+    bool storage_mapped;                     /* tensors are mapped, host-visible and coherent */
     uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached if it can be */
 
     VkPipelineCache cache;
@@ -62,11 +65,19 @@ struct pm_device {
 typedef struct pm_block {
     VkDeviceMemory memory;
     VkBuffer buffer;
-    VkDeviceSize size;
+    VkDeviceSize size, allocated; /* of the buffer, and of the memory behind it */
+    uint32_t memory_type;
     unsigned char *mapped; /* NULL when it is not */
 } pm_block;
 
-/* device/memory.c. Fails with PM_NO_MEMORY. */
+/* device/extensions.c: the names of those to enable; notes which are there. */
+enum { PM_MAX_EXTENSIONS = 8 };
+uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENSIONS]);
+
+/* device/memory.c: chooses memory types, once the device is there. */
+pm_status pm_memory_choose(pm_device *device, bool no_mapped_memory, pm_error *error);
+
+/* Blocks fail with PM_NO_MEMORY. */
 pm_status pm_block_create(pm_device *device, VkDeviceSize size, uint32_t memory_type, bool map, pm_block *out,
                           pm_error *error);
 void pm_block_destroy(pm_device *device, pm_block *block);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define LARGEST_BLOCK ((VkDeviceSize)1 << 30)
+#define SMALLEST_BLOCK ((VkDeviceSize)1 << 20) /* that is tried when a driver refuses larger ones */
 
 static void find_lifetimes(pm_plan *plan)
 {
@@ -74,8 +75,7 @@ static VkDeviceSize lowest_free(pm_placement *const *placed, uint32_t n, const p
 static pm_status place_all(pm_plan *plan, pm_placement **items, uint32_t n, pm_placement **neighbours,
                            pm_error *error)
 {
-    VkDeviceSize limit = plan->device->facts.max_allocation;
-    if (limit > LARGEST_BLOCK) limit = LARGEST_BLOCK;
+    VkDeviceSize limit = plan->largest_block;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t block = 0;
         VkDeviceSize at = limit;
@@ -90,7 +90,8 @@ static pm_status place_all(pm_plan *plan, pm_placement **items, uint32_t n, pm_p
         }
         if (block == PM_MAX_BLOCKS) {
             return pm_fail(error, PM_NO_MEMORY,
-                           "the plan needs more than %d GiB: use a smaller batch or model", PM_MAX_BLOCKS);
+                           "the plan needs more than %d blocks of %.1f MiB: use a smaller batch or model",
+                           PM_MAX_BLOCKS, (double)limit / 1048576.0);
         }
         items[i]->block = block;
         items[i]->offset = at;
@@ -100,60 +101,123 @@ static pm_status place_all(pm_plan *plan, pm_placement **items, uint32_t n, pm_p
     return PM_OK;
 }
 
-pm_status pm_plan_place(pm_plan *plan, pm_error *error)
+/* What each root tensor needs, in a fixed order; returns how many there are. */
+static uint32_t find_items(pm_plan *plan, pm_placement **items)
 {
     VkDeviceSize alignment = plan->device->facts.buffer_alignment;
+    uint32_t n = 0;
+    find_lifetimes(plan);
+    for (uint32_t id = 1; id < plan->n_tensors; id++) {
+        pm_placement *placement = &plan->placements[id];
+        if (!placement->used) continue;
+        placement->bytes =
+            (pm_bytes_of(plan->graph, (pm_tensor){id}) + alignment - 1) / alignment * alignment;
+        if (pm_needs_slack(&plan->device->rules, placement->bytes)) placement->bytes += alignment;
+        *(placement->persistent ? &plan->stats.persistent_bytes : &plan->stats.unshared_bytes) +=
+            placement->bytes;
+        items[n++] = placement;
+    }
+    qsort(items, n, sizeof *items, by_size);
+    return n;
+}
+
+static void add_up(pm_plan *plan)
+{
+    VkDeviceSize total = 0;
+    for (uint32_t i = 0; i < plan->n_blocks; i++) {
+        bool power_of_two = (plan->block_bytes[i] & (plan->block_bytes[i] - 1)) == 0;
+        if (power_of_two && plan->device->rules.even_views)
+            plan->block_bytes[i] += plan->device->facts.buffer_alignment;
+        total += plan->block_bytes[i];
+    }
+    plan->stats.activation_bytes = total - plan->stats.persistent_bytes;
+}
+
+pm_status pm_plan_place(pm_plan *plan, pm_error *error)
+{
+    const pm_device_facts *facts = &plan->device->facts;
+    free(plan->placements);
     plan->placements = calloc(plan->n_tensors, sizeof *plan->placements);
     pm_placement **items = calloc(plan->n_tensors, sizeof *items);
     pm_placement **neighbours = calloc(plan->n_tensors, sizeof *neighbours);
     pm_status status = PM_OK;
-    uint32_t n = 0;
-    if (!plan->placements || !items || !neighbours) {
-        status = pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
-    } else {
-        find_lifetimes(plan);
-        for (uint32_t id = 1; id < plan->n_tensors; id++) {
-            pm_placement *placement = &plan->placements[id];
-            if (!placement->used) continue;
-            placement->bytes =
-                (pm_bytes_of(plan->graph, (pm_tensor){id}) + alignment - 1) / alignment * alignment;
-            if (pm_needs_slack(&plan->device->rules, placement->bytes)) placement->bytes += alignment;
-            *(placement->persistent ? &plan->stats.persistent_bytes : &plan->stats.unshared_bytes) +=
-                placement->bytes;
-            items[n++] = placement;
-        }
-        qsort(items, n, sizeof *items, by_size);
+    plan->n_blocks = 0;
+    memset(plan->block_bytes, 0, sizeof plan->block_bytes);
+    plan->stats.persistent_bytes = plan->stats.unshared_bytes = 0;
+    if (plan->largest_block == 0) {
+        /* The advertised size has to hold what add_up may put behind a block, too. */
+        plan->largest_block = facts->max_allocation - facts->buffer_alignment;
+        if (plan->largest_block > LARGEST_BLOCK) plan->largest_block = LARGEST_BLOCK;
+    }
+    if (plan->placements && items && neighbours) {
+        uint32_t n = find_items(plan, items);
         status = place_all(plan, items, n, neighbours, error);
+        add_up(plan);
+    } else {
+        status = pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
     }
-    VkDeviceSize total = 0;
-    for (uint32_t i = 0; i < plan->n_blocks; i++) {
-        bool power_of_two = (plan->block_bytes[i] & (plan->block_bytes[i] - 1)) == 0;
-        if (power_of_two && plan->device->rules.even_views) plan->block_bytes[i] += alignment;
-        total += plan->block_bytes[i];
-    }
-    plan->stats.activation_bytes = total - plan->stats.persistent_bytes;
     free(items);
     free(neighbours);
     return status;
 }
 
-pm_status pm_plan_allocate(pm_plan *plan, pm_error *error)
+/* ---- Blocks -------------------------------------------------------------------------------------------- */
+
+static void destroy_blocks(pm_plan *plan)
 {
-    VkDeviceSize total = plan->stats.activation_bytes + plan->stats.persistent_bytes;
-    const pm_device_facts *facts = &plan->device->facts;
+    for (uint32_t i = 0; i < plan->n_blocks; i++) pm_block_destroy(plan->device, &plan->blocks[i]);
+}
+
+static pm_status create_blocks(pm_plan *plan, pm_error *error)
+{
     pm_status status = PM_OK;
-    if (total > facts->memory_bytes) status = PM_NO_MEMORY;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_blocks; i++) {
         status = pm_block_create(plan->device, plan->block_bytes[i], plan->device->storage_type,
                                  plan->device->storage_mapped, &plan->blocks[i], error);
     }
+    if (status != PM_OK) destroy_blocks(plan);
+    return status;
+}
+
+/* Half the size of the largest block that there is, as long as every tensor fits in one; false when blocks
+ * cannot be smaller. */
+static bool place_smaller(pm_plan *plan)
+{
+    VkDeviceSize alignment = plan->device->facts.buffer_alignment, largest = 0, tensor = 0;
+    for (uint32_t i = 0; i < plan->n_blocks; i++) {
+        if (plan->block_bytes[i] > largest) largest = plan->block_bytes[i];
+    }
+    for (uint32_t id = 1; id < plan->n_tensors; id++) {
+        if (plan->placements[id].used && plan->placements[id].bytes > tensor)
+            tensor = plan->placements[id].bytes;
+    }
+    VkDeviceSize smaller = (largest / 2 + alignment - 1) / alignment * alignment;
+    if (smaller < SMALLEST_BLOCK) smaller = SMALLEST_BLOCK;
+    if (smaller < tensor) smaller = tensor;
+    plan->largest_block = smaller;
+    return smaller + alignment < largest && pm_plan_place(plan, NULL) == PM_OK;
+}
+
+static pm_status too_large(const pm_plan *plan, const char *why, uint64_t available, pm_error *error)
+{
+    uint64_t activations = plan->stats.activation_bytes, persistent = plan->stats.persistent_bytes;
+    return pm_fail(error, PM_NO_MEMORY,
+                   "%s: %.1f MiB needed (%.1f for parameters and states, %.1f for activations) of %.1f MiB "
+                   "free%s" PM_PLAN_TOO_LARGE,
+                   plan->device->facts.name, (double)(persistent + activations) / 1048576.0,
+                   (double)persistent / 1048576.0, (double)activations / 1048576.0,
+                   (double)available / 1048576.0, why);
+}
+
+pm_status pm_plan_allocate(pm_plan *plan, pm_error *error)
+{
+    uint64_t available = pm_device_memory_free(plan->device);
+    if (plan->stats.activation_bytes + plan->stats.persistent_bytes > available)
+        return too_large(plan, "", available, error);
+    pm_status status = create_blocks(plan, error);
+    while (status == PM_NO_MEMORY && place_smaller(plan)) status = create_blocks(plan, error);
     if (status != PM_NO_MEMORY) return status;
-    return pm_fail(
-        error, PM_NO_MEMORY,
-        "%s: %.1f MiB needed (%.1f for parameters and states, %.1f for activations), of %.1f MiB: lower the "
-        "batch first, then width",
-        facts->name, (double)total / 1048576.0, (double)plan->stats.persistent_bytes / 1048576.0,
-        (double)plan->stats.activation_bytes / 1048576.0, (double)facts->memory_bytes / 1048576.0);
+    return too_large(plan, ", but the driver refuses it", available, error);
 }
 
 pm_range pm_plan_range(const pm_plan *plan, pm_tensor tensor)

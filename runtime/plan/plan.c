@@ -75,35 +75,46 @@ pm_status pm_plan_initialise(pm_plan *plan, pm_error *error)
 
 /* ---- Life ---------------------------------------------------------------------------------------------- */
 
-static pm_status make(pm_plan *plan, pm_error *error)
-{
-    pm_status status = pm_plan_lower(plan, error);
-    if (status == PM_OK) status = pm_plan_place(plan, error);
-    if (status == PM_OK) status = pm_plan_allocate(plan, error);
-    if (status == PM_OK) status = pm_plan_cut(plan, error);
-    if (status == PM_OK) status = pm_plan_record(plan, error);
-    if (status == PM_OK) status = pm_plan_initialise(plan, error);
-    return status;
-}
-
-pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
-                         pm_error *error)
+static pm_status begin(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
+                       pm_error *error)
 {
     *out = NULL;
     pm_status status = pm_graph_status(graph, error);
     if (status != PM_OK) return status;
-    pm_plan *plan = calloc(1, sizeof *plan);
+    pm_plan *plan = *out = calloc(1, sizeof *plan);
     if (!plan) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
     plan->device = device;
     plan->graph = graph;
     if (options) plan->options = *options;
     if (plan->options.submit_seconds <= 0) plan->options.submit_seconds = 0.1;
-    status = make(plan, error);
-    if (status == PM_OK) {
-        *out = plan;
-    } else {
+    status = pm_plan_lower(plan, error);
+    return status == PM_OK ? pm_plan_place(plan, error) : status;
+}
+
+pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
+                         pm_error *error)
+{
+    pm_plan *plan;
+    pm_status status = begin(device, graph, options, &plan, error);
+    if (status == PM_OK) status = pm_plan_allocate(plan, error);
+    if (status == PM_OK) status = pm_plan_cut(plan, error);
+    if (status == PM_OK) status = pm_plan_record(plan, error);
+    if (status == PM_OK) status = pm_plan_initialise(plan, error);
+    if (status != PM_OK) {
         pm_plan_destroy(plan);
+        plan = NULL;
     }
+    *out = plan;
+    return status;
+}
+
+pm_status pm_plan_needs(pm_device *device, pm_graph *graph, const pm_plan_options *options,
+                        pm_plan_stats *out, pm_error *error)
+{
+    pm_plan *plan;
+    pm_status status = begin(device, graph, options, &plan, error);
+    *out = plan ? plan->stats : (pm_plan_stats){0};
+    pm_plan_destroy(plan);
     return status;
 }
 

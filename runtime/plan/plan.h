@@ -12,7 +12,7 @@
 #include "device/device.h"
 #include "ops/op.h"
 
-#define PM_MAX_BLOCKS 64
+#define PM_MAX_BLOCKS 1024
 #define PM_NEVER UINT32_MAX
 
 /* Memory and life of one root tensor. */
@@ -61,7 +61,7 @@ struct pm_plan {
     pm_placement *placements; /* by tensor id; only roots are used */
     uint32_t n_tensors;
     pm_block blocks[PM_MAX_BLOCKS];
-    VkDeviceSize block_bytes[PM_MAX_BLOCKS];
+    VkDeviceSize block_bytes[PM_MAX_BLOCKS], largest_block; /* largest_block: as they may be */
     uint32_t n_blocks;
 
     pm_piece *pieces;
@@ -83,6 +83,10 @@ struct pm_plan {
 
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error);
 pm_status pm_plan_place(pm_plan *plan, pm_error *error);
+/* How the message ends of a plan that does not fit: advice.c puts something better in its place. */
+#define PM_PLAN_TOO_LARGE ": lower the batch first, then width"
+/* Fails with PM_NO_MEMORY before anything is allocated when it needs more than is free; a driver that refuses
+ * a size gets smaller blocks. */
 pm_status pm_plan_allocate(pm_plan *plan, pm_error *error);
 pm_status pm_plan_cut(pm_plan *plan, pm_error *error);
 pm_status pm_plan_record(pm_plan *plan, pm_error *error);
