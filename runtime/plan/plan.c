@@ -79,6 +79,7 @@ static pm_status make(pm_plan *plan, pm_error *error)
 {
     pm_status status = pm_plan_lower(plan, error);
     if (status == PM_OK) status = pm_plan_place(plan, error);
+    if (plan->device->compile_only) return status == PM_OK ? pm_plan_cut(plan, error) : status;
     if (status == PM_OK) status = pm_plan_allocate(plan, error);
     if (status == PM_OK) status = pm_plan_cut(plan, error);
     if (status == PM_OK) status = pm_plan_record(plan, error);
@@ -110,7 +111,7 @@ pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_optio
 void pm_plan_destroy(pm_plan *plan)
 {
     if (!plan) return;
-    (void)plan->device->vk.vkDeviceWaitIdle(plan->device->device);
+    if (!plan->device->compile_only) (void)plan->device->vk.vkDeviceWaitIdle(plan->device->device);
     pm_plan_unrecord(plan);
     for (uint32_t i = 0; i < plan->n_blocks; i++) pm_block_destroy(plan->device, &plan->blocks[i]);
     pm_block_destroy(plan->device, &plan->staging);
