@@ -76,8 +76,19 @@ static const struct meaning {
     {"Spills to memory", FIELD(spills)},
     {"Fills from memory", FIELD(spills)},
     {"SLM Size", FIELD(scratch_bytes)},
-    {"Shared size", FIELD(shared_bytes)},
+    {"SLM size", FIELD(scratch_bytes)},
     {"Code Size", FIELD(code_bytes)},
+    /* Turnip; its registers are of four */
+    {"Registers used", FIELD(registers)},
+    {"STP Count", FIELD(spills)},
+    {"LDP Count", FIELD(spills)},
+    {"Max Waves Per Core", FIELD(occupancy)},
+    /* Honeykrisp; its registers are of 16 bits */
+    {"GPRs", FIELD(registers)},
+    {"Spills", FIELD(spills)},
+    {"Fills", FIELD(spills)},
+    {"Scratch", FIELD(scratch_bytes)},
+    {"Threads", FIELD(occupancy)},
 };
 
 /* The field of that name set to the sum of what it was and `value`. */
