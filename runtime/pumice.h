@@ -86,6 +86,10 @@ typedef struct pm_device_options {
     bool no_texel_inputs;   /* read inputs as storage buffers even where texel buffers are faster */
     bool no_mapped_memory;  /* move data through a staging buffer even where memory can be mapped */
     bool no_pipeline_cache; /* neither read nor write the pipeline cache on disk */
+    /* Plans make their pipelines, with the compiler's statistics where the driver has any, and nothing else:
+     * running one does nothing, writing to it is forgotten, what is read is zero. For drivers that only
+     * compile, and for all that is asked of a compiler. */
+    bool compile_only;
 } pm_device_options;
 
 /* Lists all devices that the loader shows, usable or not. *count holds the capacity on entry and the number

@@ -1,4 +1,5 @@
 /* `pumice check`: every operator, forward and backward, on this device against plain C. */
+#include "check_compile.h"
 #include "cli.h"
 #include "commands.h"
 
@@ -11,7 +12,7 @@
 
 static struct {
     const char *op;
-    bool quick, gradients;
+    bool quick, gradients, compile;
 } args;
 
 static const cli_option options[] = {
@@ -22,6 +23,12 @@ static const cli_option options[] = {
      .value = &args.gradients,
      .help = "also hold the gradients of the plain C against central differences (slow; says nothing new of "
              "the device)"},
+    {.name = "compile",
+     .type = CLI_FLAG,
+     .value = &args.compile,
+     .help =
+         "run nothing: make every pipeline that operators and shipped models would use on this device, and "
+         "print what the driver's compiler says of it (registers, spills, its estimate of time)"},
 };
 
 /* What the cases of one operator, or of all of them, come to. */
@@ -130,6 +137,7 @@ static pm_status run(uint32_t count, const char *const *arguments, pm_error *err
     (void)count;
     (void)arguments;
     pm_status status = find_op(error);
+    if (status == PM_OK && args.compile) return cli_check_compile(args.op, error);
     if (status == PM_OK) status = cli_open_device(&device, error);
     if (status != PM_OK) return status;
     cli_catch_signals();

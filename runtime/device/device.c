@@ -2,6 +2,7 @@
 #include "device/device.h"
 
 #include "base/status.h"
+#include "device/pipeline_statistics.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -260,7 +261,7 @@ static pm_status create_logical(pm_device *device, pm_error *error)
     };
     VkPhysicalDeviceVulkan12Features v12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-        .timelineSemaphore = VK_TRUE,
+        .timelineSemaphore = !device->compile_only, /* what nothing is submitted with need not be there */
     };
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
@@ -270,6 +271,8 @@ static pm_status create_logical(pm_device *device, pm_error *error)
         .enabledExtensionCount = n_extensions,
         .ppEnabledExtensionNames = extensions,
     };
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics;
+    if (device->compile_only) pm_pipeline_statistics_enable(device, &v12, &statistics);
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->device);
     if (result != VK_SUCCESS) {
         return pm_fail(error, PM_NO_DEVICE, "%s: the driver refuses to open it (VkResult %d)",
@@ -277,6 +280,7 @@ static pm_status create_logical(pm_device *device, pm_error *error)
     }
     volkLoadDeviceTable(&device->vk, device->device);
     device->vk.vkGetDeviceQueue(device->device, device->queue_family, 0, &device->queue);
+    if (device->compile_only) return PM_OK;
     VkSemaphoreTypeCreateInfo timeline = {
         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
         .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE,
@@ -311,14 +315,17 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     device->physical = physical[chosen];
     device->rules = pm_rules_for(&device->facts);
     if (options->no_texel_inputs) device->rules.texel_inputs = false;
+    device->compile_only = options->compile_only;
     device->queue_family = compute_family(device->physical);
     describe_choice(device, select, source, count);
     VkPhysicalDeviceProperties properties;
     vkGetPhysicalDeviceProperties(device->physical, &properties);
     device->max_allocations = properties.limits.maxMemoryAllocationCount;
     status = create_logical(device, error);
-    if (status == PM_OK) status = pm_memory_choose(device, options->no_mapped_memory, error);
-    if (status == PM_OK && !options->no_pipeline_cache) pm_pipeline_cache_load(device);
+    if (status == PM_OK && !options->compile_only)
+        status = pm_memory_choose(device, options->no_mapped_memory, error);
+    if (status == PM_OK && !options->no_pipeline_cache && !options->compile_only)
+        pm_pipeline_cache_load(device);
     return status;
 }
 
@@ -341,7 +348,7 @@ void pm_device_close(pm_device *device)
 {
     if (!device) return;
     if (device->device) {
-        (void)device->vk.vkDeviceWaitIdle(device->device);
+        if (!device->compile_only) (void)device->vk.vkDeviceWaitIdle(device->device);
         pm_pipeline_cache_save(device);
         pm_pipelines_destroy(device);
         device->vk.vkDestroyPipelineCache(device->device, device->cache, NULL);

@@ -36,7 +36,8 @@ struct pm_device {
     pm_device_facts facts;
     pm_rules rules;
     char choice[400];
-    bool lost; /* latched: nothing is submitted any more */
+    bool lost;                         /* latched: nothing is submitted any more */
+    bool compile_only, has_statistics; /* see pm_device_options; device/pipeline_statistics.h */
 
     VkInstance instance;
     VkPhysicalDevice physical;

@@ -26,6 +26,9 @@ uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENS
     if (result != VK_SUCCESS && result != VK_INCOMPLETE) count = 0;
     device->has_memory_budget = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     if (device->has_memory_budget) names[chosen++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
+    const char *statistics = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    device->has_statistics = device->compile_only && has(list, count, statistics);
+    if (device->has_statistics) names[chosen++] = statistics;
     if (has(list, count, PORTABILITY_SUBSET)) names[chosen++] = PORTABILITY_SUBSET;
     free(list);
     return chosen;

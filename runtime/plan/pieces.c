@@ -308,8 +308,9 @@ pm_status pm_plan_cut(pm_plan *plan, pm_error *error)
     pm_status status = PM_OK;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_dispatches; i++)
         status = cut_dispatch(plan, i, error);
-    if (status == PM_OK) status = create_pool(plan, error);
-    for (uint32_t i = 0; status == PM_OK && i < plan->n_pieces; i++) {
+    bool bind = !plan->device->compile_only; /* there is memory to bind */
+    if (status == PM_OK && bind) status = create_pool(plan, error);
+    for (uint32_t i = 0; status == PM_OK && bind && i < plan->n_pieces; i++) {
         status = write_set(plan, &plan->pieces[i], error);
     }
     plan->stats.pieces = plan->n_pieces;

@@ -96,10 +96,10 @@ pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_optio
 {
     pm_plan *plan;
     pm_status status = begin(device, graph, options, &plan, error);
-    if (status == PM_OK) status = pm_plan_allocate(plan, error);
+    if (status == PM_OK && !device->compile_only) status = pm_plan_allocate(plan, error);
     if (status == PM_OK) status = pm_plan_cut(plan, error);
-    if (status == PM_OK) status = pm_plan_record(plan, error);
-    if (status == PM_OK) status = pm_plan_initialise(plan, error);
+    if (status == PM_OK && !device->compile_only) status = pm_plan_record(plan, error);
+    if (status == PM_OK && !device->compile_only) status = pm_plan_initialise(plan, error);
     if (status != PM_OK) {
         pm_plan_destroy(plan);
         plan = NULL;
@@ -121,7 +121,7 @@ pm_status pm_plan_needs(pm_device *device, pm_graph *graph, const pm_plan_option
 void pm_plan_destroy(pm_plan *plan)
 {
     if (!plan) return;
-    (void)plan->device->vk.vkDeviceWaitIdle(plan->device->device);
+    if (!plan->device->compile_only) (void)plan->device->vk.vkDeviceWaitIdle(plan->device->device);
     pm_plan_unrecord(plan);
     for (uint32_t i = 0; i < plan->n_blocks; i++) pm_block_destroy(plan->device, &plan->blocks[i]);
     pm_block_destroy(plan->device, &plan->staging);

@@ -1,0 +1,299 @@
+#!/usr/bin/env bash
+# What every vendor's driver makes of Pumice, without any vendor's GPU. Writes docs/drivers.md.
+#
+#   tools/drivers.sh            all of it: drivers that run on a CPU run `pumice check` and the exactness program;
+#                               compilers of GPUs compile every kernel that would be used there
+#   tools/drivers.sh --update   the same, and takes the compilers' numbers as the new baseline
+#   tools/drivers.sh --quick    the host's own drivers alone, against the baseline; writes no document
+#
+# Fails when a run is wrong, when a kernel spills that did not, or when a compiler's estimate of its time got a
+# tenth worse (tests/drivers_baseline.tsv). Drivers come out of Debian's packages, in roots of Debian 13 and of
+# unstable that are made once, under ${XDG_CACHE_HOME:-~/.cache}/pumice/drivers: that takes root. Nothing is
+# mounted for it. What cannot be had is left out, and the document says so.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source=$PWD
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
+# shellcheck source=tools/drivers_report.sh
+. tools/drivers_report.sh
+
+mode=all
+build=$source/build/release
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) mode=quick ;;
+        --update) mode=update ;;
+        --build) build=$2; shift ;;
+        *) die "unknown option $1" ;;
+    esac
+    shift
+done
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/pumice/drivers
+baseline=$source/tests/drivers_baseline.tsv
+work=$(mktemp -d)
+libraries=/usr/lib/$(uname -m)-linux-gnu
+icds=/usr/share/vulkan/icd.d
+
+# debootstrap mounts proc and sys while it works; if it is stopped they must not stay.
+finish() {
+    local place
+    for place in "$cache"/*/proc "$cache"/*/sys; do
+        if mountpoint -q "$place" 2>/dev/null; then umount "$place" || true; fi
+    done
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# ---- Roots -----------------------------------------------------------------------------------------------
+
+# Where this machine's apt gets Debian from.
+mirror() {
+    apt-get indextargets --format '$(SITE) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
+        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
+}
+
+run_packages=ca-certificates,mesa-vulkan-drivers,mesa-drm-shim,libvulkan1,libjansson4,zlib1g
+shim_packages=meson,ninja-build,gcc,g++,pkgconf,bison,flex,python3-mako,python3-yaml,python3-packaging,libdrm-dev
+shim_packages+=,libexpat1-dev,zlib1g-dev,xz-utils
+
+# make_root SUITE PACKAGES: false when it cannot be made.
+make_root() {
+    local root=$cache/$1
+    [ ! -e "$root/.complete" ] || return 0
+    rm -rf "$root"
+    say "making a root of Debian $1"
+    nice -n 5 debootstrap --variant=minbase --include="$2" "$1" "$root" "$(mirror)" >"$cache/$1.log" 2>&1 || {
+        say "no root of $1: see $cache/$1.log"
+        return 1
+    }
+    touch "$root/.complete"
+}
+
+# No package has Intel's shim: it is built from Mesa's source, in the root.
+make_intel_shim() {
+    local root=$cache/trixie options="-Dvulkan-drivers= -Dgallium-drivers= -Dtools=drm-shim,intel -Dplatforms="
+    local feature
+    [ ! -e "$root$libraries/libintel_noop_drm_shim.so" ] || return 0
+    say "building Intel's shim"
+    for feature in llvm glx egl gbm gles1 gles2 glvnd xmlconfig; do options+=" -D$feature=disabled"; done
+    cp /etc/resolv.conf "$root/etc/resolv.conf"
+    echo "deb-src $(mirror) trixie main" >"$root/etc/apt/sources.list.d/source.list"
+    # shellcheck disable=SC2016
+    chroot "$root" env options="$options" libraries="$libraries" sh -ec '
+        apt-get -q -o APT::Sandbox::User=root update
+        mkdir -p /mesa/source && cd /mesa
+        apt-get -q -o APT::Sandbox::User=root source --download-only mesa
+        tar -xf mesa_*.orig.tar.* -C source --strip-components=1 && cd source
+        meson setup build -Dopengl=false $options
+        nice -n 5 ninja -C build src/intel/tools/libintel_noop_drm_shim.so
+        cp build/src/intel/tools/libintel_noop_drm_shim.so "$libraries/"
+        rm -rf /mesa' >"$cache/shim.log" 2>&1 || {
+        say "no shim for Intel: see $cache/shim.log"
+        return 1
+    }
+}
+
+# The host's binaries, and the models where they look for them.
+put_pumice() {
+    local root=$cache/$1
+    mkdir -p "$root/pumice" "$root$source/models"
+    cp "$build/pumice" "$build/tests/exactness" "$root/pumice/"
+    cp -r "$source/models/weights" "$root$source/models/"
+    chroot "$root" /pumice/pumice --version >/dev/null 2>&1 || {
+        say "the binary built here does not run in Debian $1"
+        return 1
+    }
+}
+
+set_up_roots() {
+    roots=
+    [ "$(id -u)" = 0 ] || die "roots of other Debians can only be made by root; --quick needs none"
+    [ -x "$build/tests/exactness" ] || die "build first: cmake --build --preset release"
+    command -v debootstrap >/dev/null || { refresh_lists debootstrap; apt_get install debootstrap; }
+    mkdir -p "$cache"
+    if make_root trixie "$run_packages,$shim_packages" && put_pumice trixie; then roots+=" trixie"; fi
+    if make_root unstable "$run_packages" && put_pumice unstable; then roots+=" unstable"; fi
+    case $roots in *trixie*) make_intel_shim || true ;; esac
+}
+
+has_root() {
+    case "$roots " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
+# in_place host|SUITE VARIABLE=VALUE... COMMAND...
+in_place() {
+    local place=$1
+    shift
+    if [ "$place" = host ]; then
+        env "$@"
+    else
+        chroot "$cache/$place" /usr/bin/env "$@"
+    fi
+}
+
+pumice_in() {
+    if [ "$1" = host ]; then echo "$build/pumice"; else echo /pumice/pumice; fi
+}
+
+# ---- Compiling -------------------------------------------------------------------------------------------
+
+# compile NAME PLACE VARIABLE=VALUE...: the kernels of both precisions; of f32 only where it differs most.
+compile() {
+    local name=$1 place=$2 op status=0
+    shift 2
+    local pumice
+    pumice=$(pumice_in "$place")
+    local start=$SECONDS
+    in_place "$place" MESA_SHADER_CACHE_DISABLE=1 "$@" timeout 600 nice -n 5 "$pumice" check --compile --quiet \
+        >"$work/$name.compile" 2>"$work/$name.log" || status=$?
+    for op in matmul conv2d attention; do
+        in_place "$place" MESA_SHADER_CACHE_DISABLE=1 "$@" timeout 600 nice -n 5 "$pumice" check --compile --quiet \
+            --precision f32 --op "$op" >>"$work/$name.compile" 2>>"$work/$name.log" || status=$?
+    done
+    if [ "$status" != 0 ]; then
+        say "$name: failed with status $status: $(tail -n 1 "$work/$name.log")"
+        grep -q '^[0-9]* pipelines' "$work/$name.compile" || rm -f "$work/$name.compile"
+        return 0
+    fi
+    say "$name: compiled in $((SECONDS - start)) s"
+}
+
+amd() { compile "$1" "$2" RADV_FORCE_FAMILY="${3:-$1}" VK_ICD_FILENAMES="$(amd_icd "$2")"; }
+amd_icd() { if [ "$1" = host ]; then ls $icds/radeon_icd*.json; else echo $icds/radeon_icd.json; fi; }
+intel() {
+    [ -e "$cache/trixie$libraries/libintel_noop_drm_shim.so" ] || return 0
+    compile "$1" trixie INTEL_STUB_GPU_PLATFORM="$1" LD_PRELOAD="$libraries/libintel_noop_drm_shim.so" \
+        VK_ICD_FILENAMES=$icds/intel_icd.json
+}
+nvidia() {
+    compile "$1" "$2" NOUVEAU_CHIPSET="$3" NVK_I_WANT_A_BROKEN_VULKAN_DRIVER=1 \
+        LD_PRELOAD="$libraries/libnouveau_noop_drm_shim.so" VK_ICD_FILENAMES=$icds/nouveau_icd.json
+}
+adreno() {
+    compile "adreno$1" unstable FD_GPU_ID="$1" LD_PRELOAD="$libraries/libfreedreno_noop_drm_shim.so" \
+        VK_ICD_FILENAMES=$icds/freedreno_icd.json
+}
+apple() {
+    compile apple-m1 unstable LD_PRELOAD="$libraries/libasahi_noop_drm_shim.so" VK_ICD_FILENAMES=$icds/asahi_icd.json
+}
+amd_new() {
+    compile "$1-new" unstable AMDGPU_GPU_ID="$1" LD_PRELOAD="$libraries/libamdgpu_noop_drm_shim.so" \
+        VK_ICD_FILENAMES=$icds/radeon_icd.json
+}
+
+# Two at a time.
+jobs_of() {
+    local job
+    while read -r job; do
+        while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
+        $job &
+    done
+    wait
+}
+
+compile_all() {
+    if has_root trixie; then
+        jobs_of <<'LIST'
+amd polaris10 trixie
+amd vega10 trixie
+amd navi10 trixie
+amd navi21 trixie
+amd navi31 trixie
+amd gfx1201 trixie
+nvidia pascal trixie 0x132
+nvidia turing trixie 0x162
+nvidia ampere trixie 0x172
+intel skl
+intel icl
+intel tgl
+intel adl
+intel dg2
+intel mtl
+intel lnl
+intel bmg
+LIST
+    fi
+    if has_root unstable; then
+        jobs_of <<'LIST'
+amd_new navi31
+nvidia turing-new unstable 0x162
+nvidia ada unstable 0x192
+nvidia hopper unstable 0x180
+nvidia blackwell unstable 0x1b2
+adreno 660
+adreno 740
+apple
+LIST
+    fi
+}
+
+# The families that the Mesa of this machine knows.
+compile_quick() {
+    jobs_of <<'LIST'
+amd polaris10-host host polaris10
+amd vega10-host host vega10
+amd navi10-host host navi10
+amd navi21-host host navi21
+LIST
+}
+
+# ---- Running ---------------------------------------------------------------------------------------------
+
+# run_driver NAME PLACE CHECK_OPTIONS VARIABLE=VALUE...
+run_driver() {
+    local name=$1 place=$2 options=$3 folder status=0
+    shift 3
+    local pumice exactness=$build/tests/exactness expected
+    pumice=$(pumice_in "$place")
+    read -r expected <tests/expected.txt
+    folder=$work
+    if [ "$place" != host ]; then
+        exactness=/pumice/exactness
+        folder=/tmp
+    fi
+    # shellcheck disable=SC2086
+    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 900 "$pumice" check $options >"$work/$name.check" 2>&1 ||
+        status=1
+    # shellcheck disable=SC2086
+    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 900 "$exactness" "$folder" $expected \
+        >"$work/$name.exactness" 2>&1 && echo same >>"$work/$name.exactness" || status=1
+    say "$name: $([ "$status" = 0 ] && echo right || echo WRONG)"
+    [ "$status" = 0 ] || echo "$name" >>"$work/wrong"
+}
+
+run_all() {
+    local icd
+    run_driver lavapipe-12 host "" VK_ICD_FILENAMES="$(ls $icds/lvp_icd*.json)"
+    if has_root trixie; then run_driver lavapipe-13 trixie "" VK_ICD_FILENAMES=$icds/lvp_icd.json; fi
+    if has_root unstable; then run_driver lavapipe-unstable unstable "" VK_ICD_FILENAMES=$icds/lvp_icd.json; fi
+    if icd=$(tools/swiftshader.sh); then run_driver swiftshader host --quick VK_ICD_FILENAMES="$icd"; fi
+}
+
+# ---- All of it -------------------------------------------------------------------------------------------
+
+if [ "$mode" = quick ]; then
+    if ! ls $icds/radeon_icd*.json >/dev/null 2>&1; then
+        say "AMD's driver is not installed (package mesa-vulkan-drivers): skipped"
+        exit 77
+    fi
+    compile_quick
+    in_place host VK_ICD_FILENAMES="$(ls $icds/lvp_icd*.json)" "$build/pumice" check --quick --quiet >"$work/quick.check" ||
+        die "lavapipe: $(tail -n 1 "$work/quick.check")"
+    compare_baseline "$work" "$baseline"
+    exit
+fi
+set_up_roots
+run_all
+compile_all
+compile_quick
+write_document "$work" >docs/drivers.md
+say "wrote docs/drivers.md"
+if [ "$mode" = update ]; then
+    make_baseline "$work" >"$baseline"
+    say "wrote $baseline"
+else
+    compare_baseline "$work" "$baseline"
+fi
+if [ -e "$work/wrong" ]; then die "wrong: $(paste -sd ' ' "$work/wrong")"; fi

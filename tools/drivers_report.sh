@@ -1,0 +1,159 @@
+# shellcheck shell=bash
+# Sourced by drivers.sh: tables out of what `pumice check --compile` printed. NAME.compile in a folder is one
+# GPU's; the columns are those of tools/check_compile.c.
+
+# Shared by the awk programs: the kernel of a row ("" for a line that is none), with the layout of a matmul
+# and the variant.
+report_functions='
+function is_row() { return NF >= 13 && $1 != "shader" && $2 ~ /^(exact|f32)/ }
+function kernel(   c) {
+    split($3, c, ",")
+    if ($1 == "matmul") return "matmul " (c[5] == 0 ? "AB" : c[5] == 1 ? "ABT" : "ATB")
+    return $1
+}
+function number(x) { return x == "-" ? 0 : x + 0 }
+function spills() { return number($6) + number($7) }
+function estimate() { return $11 == "-" ? number($10) : number($11) }
+'
+
+# GPU, driver, kernel, variant: most registers, spills and bytes of private memory, and the highest estimate.
+make_baseline() {
+    local file
+    printf '# gpu\tdriver\tkernel\tvariant\tregisters\tspills\testimate (cycles, else instructions)\n'
+    for file in "$1"/*.compile; do
+        [ -e "$file" ] || continue
+        awk -v gpu="$(basename "$file" .compile)" -v OFS='\t' "$report_functions"'
+            /^driver: / { driver = $0; sub(/^driver: /, "", driver) }
+            is_row() {
+                key = kernel() OFS $2
+                if (number($5) > registers[key]) registers[key] = number($5)
+                if (estimate() > worst[key]) worst[key] = estimate()
+                spilled[key] += spills()
+            }
+            END {
+                for (key in worst) print gpu, driver, key, registers[key] + 0, spilled[key] + 0, worst[key]
+            }' "$file" | LC_ALL=C sort
+    done
+}
+
+# Says what got worse, and is false then. With another version of the driver only spills count.
+compare_baseline() {
+    [ -e "$2" ] || die "no baseline $2: make it with tools/drivers.sh --update"
+    make_baseline "$1" | awk -F'\t' '
+        /^#/ { next }
+        { key = $1 "\t" $3 "\t" $4 }
+        NR == FNR { spills[key] = $6; estimate[key] = $7; driver[key] = $2; next }
+        !(key in spills) { fresh += $6 > 0; if ($6 > 0) print "new, with spills:  " $1 ", " $3 " (" $4 ")"; next }
+        $6 > spills[key] { bad++; print "- " key " spills " spills[key]; print "+ " key " spills " $6 }
+        driver[key] == $2 && $7 > 1.1 * estimate[key] {
+            bad++; print "- " key " estimate " estimate[key]; print "+ " key " estimate " $7
+        }
+        { compared++ }
+        END {
+            print compared + 0 " kernels compared with the baseline, " bad + 0 " got worse"
+            exit bad + fresh > 0
+        }' "$2" -
+}
+
+compiles_table() {
+    local file
+    echo '| GPU | compiler | pipelines | most registers | with spills | least occupancy | subgroup of matmul |'
+    echo '|---|---|---|---|---|---|---|'
+    for file in $(ls -tr "$1"/*.compile); do
+        awk -v gpu="$(basename "$file" .compile)" "$report_functions"'
+            /^driver: / && !driver { driver = $0; sub(/^driver: /, "", driver) }
+            /^device: / && !device { device = $0; sub(/^device: */, "", device); sub(/ *$/, "", device) }
+            is_row() {
+                n++
+                bad += spills() > 0
+                if (number($5) > most) { most = number($5); at = kernel() }
+                if ($9 != "-" && number($9) > 0 && (least == "" || number($9) < least)) least = number($9)
+                if ($1 == "matmul" && !subgroup) subgroup = $4
+            }
+            END {
+                printf "| %s (%s) | %s | %d | %s | %d | %s | %s |\n", gpu, device, driver, n,
+                    most ? most " (" at ")" : "-", bad, least == "" ? "-" : least, subgroup
+            }' "$file"
+    done
+}
+
+hot='matmul AB;matmul ABT;matmul ATB;conv2d;conv2d_weight;attention;attention_dq;attention_dkv;norm_moments;norm_apply;cross_entropy'
+
+hot_table() {
+    local file
+    printf '| GPU | %s |\n' "${hot//;/ | }"
+    printf '|---|%s\n' "$(tr -dc ';\n' <<<"$hot;" | sed 's/;/---|/g')"
+    for file in $(ls -tr "$1"/*.compile); do
+        awk -v gpu="$(basename "$file" .compile)" -v hot="$hot" -v variant="$2" "$report_functions"'
+            is_row() && $2 == variant {
+                key = kernel()
+                if (!(key in cell)) cell[key] = $3 " " (number($5)) " / " spills() " / " estimate()
+            }
+            END {
+                n = split(hot, names, ";")
+                printf "| %s |", gpu
+                for (i = 1; i <= n; i++) {
+                    text = (names[i] in cell) ? cell[names[i]] : "-"
+                    sub(/^[^ ]+ /, "", text)
+                    printf " %s |", text
+                }
+                print ""
+            }' "$file"
+    done
+}
+
+runs_table() {
+    local file name
+    echo '| driver | `pumice check` | exactness |'
+    echo '|---|---|---|'
+    for file in $(ls -tr "$1"/*.check); do
+        name=$(basename "$file" .check)
+        printf '| %s: %s | %s | %s |\n' "$name" "$(sed -n 's/^driver: \([^,]*\).*/\1/p' "$file" | head -n 1)" \
+            "$(grep -E 'cases are right' "$file" || tail -n 1 "$file")" \
+            "$(grep -qx same "$1/$name.exactness" && echo 'the expected sums' || tail -n 1 "$1/$name.exactness")"
+    done
+}
+
+write_document() {
+    cat <<TEXT
+# What every vendor's driver makes of Pumice
+
+Made by \`tools/drivers.sh\` on $(LC_ALL=C date -u '+%-d %B %Y'), of $(git -C "$source" describe --always 2>/dev/null || echo 'a source tree').
+No GPU was there. Two things can be had without one. Some drivers *run* on the CPU: every operator is held
+against plain C there, and training and sampling must give the sums of \`tests/expected.txt\`. The compilers of
+the others *compile*, in front of a kernel that is not there: every kernel that operators and shipped models would
+use on that GPU, in the tiles and the subgroup sizes that would be chosen, and the compiler says what became of it.
+**What is not in the first table has not executed**; and nothing here is a measured time.
+
+## Runs
+
+$(runs_table "$1")
+
+## Compiles
+
+Pipelines of all operators' cases, the training step and the sampling steps of fashion-small, kjv-ar and kjv-masked;
+in precision exact, and of matmul, conv2d and attention in f32 too. Registers are the driver's own unit: AMD's VGPRs,
+NVIDIA's registers, Intel's live registers, Adreno's registers of four, Apple's of 16 bits. "With spills" counts
+pipelines that put registers, or arrays, into memory. Occupancy: subgroups that a SIMD or a multiprocessor holds at once
+(Apple: invocations).
+
+$(compiles_table "$1")
+
+## The hot kernels
+
+Registers / spills and bytes of private memory / the compiler's estimate. The estimate is AMD's inverse throughput,
+Intel's and NVIDIA's count of cycles, and where there is none the number of instructions. It compares versions of one
+kernel on one GPU; GPUs with each other it does not.
+
+### Precision exact
+
+$(hot_table "$1" exact)
+
+### Precision f32
+
+$(hot_table "$1" f32)
+
+\`tests/drivers_baseline.tsv\` keeps these numbers for every kernel: \`tools/drivers.sh\` fails when one spills that
+did not, or when an estimate gets a tenth worse with the same driver.
+TEXT
+}
