@@ -32,11 +32,14 @@ typedef struct pm_pipeline_entry {
     pm_pipeline pipeline;
 } pm_pipeline_entry;
 
+struct pm_trace;
+
 struct pm_device {
     pm_device_facts facts;
     pm_rules rules;
     char choice[400];
     bool lost; /* latched: nothing is submitted any more */
+    const struct pm_trace *trace; /* who watches what plans compute (plan/trace.h), or NULL */
 
     VkInstance instance;
     VkPhysicalDevice physical;
