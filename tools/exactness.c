@@ -239,11 +239,12 @@ void exactness_clean(const char *folder)
 
 /* ---- Node by node -------------------------------------------------------------------------------------- */
 
-static bool begin_run(void *user, pm_plan *plan)
+static pm_status begin_run(void *user, pm_plan *plan, bool *watch, pm_error *error)
 {
     run_of_all *all = user;
-    (void)plan;
-    return ++all->stage_runs <= TRACED_RUNS;
+    (void)plan, (void)error;
+    *watch = ++all->stage_runs <= TRACED_RUNS;
+    return PM_OK;
 }
 
 /* Zero for both zeros and for denormals, which drivers may flush; one NaN for all. */

@@ -29,6 +29,8 @@ static const char *const names[PM_ARITHMETIC_RESULTS] = {
     "fma",
     "division",
     "sqrt",
+    "uint above 2^24 to float",
+    "int above 2^24 to float",
     "copying bits",
 };
 
@@ -230,12 +232,20 @@ static void look_at_numbers(pm_arithmetic *m, const uint32_t *operand, const uin
     expect(m, PM_ARITHMETIC_ROUND_EVEN, operand, got[9], nearbyintf(a));
 }
 
+/* x >> 8, whatever this compiler makes of that for negative numbers. */
+static int32_t shifted_down(int32_t x)
+{
+    return x >= 0 ? x / 256 : -((-(x + 1)) / 256) - 1;
+}
+
 static void look(pm_arithmetic *m, const uint32_t *operand, const uint32_t *got)
 {
     float a = as_float(operand[0]), b = as_float(operand[1]);
-    expect(m, PM_ARITHMETIC_FROM_UINT, operand, got[4], (float)operand[0]);
-    expect(m, PM_ARITHMETIC_FROM_INT, operand, got[5], (float)(int32_t)operand[0]);
-    expect_bits(m, PM_ARITHMETIC_COPY, operand, got[15], operand[0]);
+    expect(m, PM_ARITHMETIC_FROM_UINT, operand, got[4], (float)(operand[0] >> 8));
+    expect(m, PM_ARITHMETIC_FROM_INT, operand, got[5], (float)shifted_down((int32_t)operand[0]));
+    expect(m, PM_ARITHMETIC_FROM_LARGE_UINT, operand, got[15], (float)operand[0]);
+    expect(m, PM_ARITHMETIC_FROM_LARGE_INT, operand, got[16], (float)(int32_t)operand[0]);
+    expect_bits(m, PM_ARITHMETIC_COPY, operand, got[17], operand[0]);
     if (isnan(a) != isnan(b)) {
         float number = isnan(a) ? b : a;
         count(&m->nan_ignored, as_float(got[10]) == number && as_float(got[11]) == number);
@@ -278,9 +288,10 @@ void pm_arithmetic_describe(const pm_arithmetic *m, void (*line)(void *user, con
     for (uint32_t i = 0; i < PM_ARITHMETIC_RESULTS; i++) {
         const pm_arithmetic_result *r = &m->result[i];
         if (!r->wrong || i == PM_ARITHMETIC_FMA) continue;
-        if (i == PM_ARITHMETIC_DIVIDE || i == PM_ARITHMETIC_SQRT) {
-            (void)snprintf(text, sizeof text, "%s: not the correctly rounded result %u times of %u (allowed)",
-                           names[i], r->wrong, r->tried);
+        if (i > PM_ARITHMETIC_FMA && i < PM_ARITHMETIC_COPY) {
+            (void)snprintf(text, sizeof text,
+                           "%s: not the correctly rounded result, %u times of %u (not needed)", names[i],
+                           r->wrong, r->tried);
         } else {
             (void)snprintf(
                 text, sizeof text, "%s: wrong %u times of %u, first %08x, %08x, %08x -> %08x, not %08x",
@@ -298,7 +309,7 @@ void pm_arithmetic_describe(const pm_arithmetic *m, void (*line)(void *user, con
         text, sizeof text, "denormal operands are %s by +, %s by *; denormal results are %s by +, %s by *",
         kept(m->add_operand), kept(m->multiply_operand), kept(m->add_result), kept(m->multiply_result));
     line(user, text);
-    for (uint32_t i = PM_ARITHMETIC_DIVIDE; i <= PM_ARITHMETIC_SQRT; i++) {
+    for (uint32_t i = PM_ARITHMETIC_DIVIDE; i < PM_ARITHMETIC_COPY; i++) {
         if (m->result[i].wrong) continue;
         (void)snprintf(text, sizeof text, "%s rounds correctly", names[i]);
         line(user, text);

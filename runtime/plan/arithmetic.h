@@ -12,7 +12,7 @@ enum {
     PM_ARITHMETIC_SUBTRACT,
     PM_ARITHMETIC_MULTIPLY,
     PM_ARITHMETIC_MULTIPLY_ADD, /* precise: rounds twice */
-    PM_ARITHMETIC_FROM_UINT,
+    PM_ARITHMETIC_FROM_UINT,    /* of 24 bits: what kernels convert is exact */
     PM_ARITHMETIC_FROM_INT,
     PM_ARITHMETIC_TO_INT,
     PM_ARITHMETIC_TO_UINT,
@@ -24,6 +24,8 @@ enum {
     PM_ARITHMETIC_FMA = PM_ARITHMETIC_NEEDED,
     PM_ARITHMETIC_DIVIDE,
     PM_ARITHMETIC_SQRT,
+    PM_ARITHMETIC_FROM_LARGE_UINT, /* of 32 bits, which is rounded */
+    PM_ARITHMETIC_FROM_LARGE_INT,
     PM_ARITHMETIC_COPY, /* reading and writing bits */
     PM_ARITHMETIC_RESULTS,
 };

@@ -15,9 +15,11 @@ static uint32_t node_of(const pm_plan *plan, uint32_t grain)
 pm_status pm_trace_run(pm_plan *plan, bool *done, pm_error *error)
 {
     const pm_trace *trace = plan->device->trace;
-    *done = plan->traced && trace && trace->begin(trace->user, plan);
-    if (!*done) return PM_OK;
+    *done = false;
+    if (!plan->traced || !trace) return PM_OK;
     pm_status status = pm_plan_wait(plan, error);
+    if (status == PM_OK) status = trace->begin(trace->user, plan, done, error);
+    if (!*done) return status;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_grains; i++) {
         uint32_t node = node_of(plan, i);
         status = pm_queue_submit(plan->device, 1, &plan->grains[i].commands, &plan->last_value, error);

@@ -10,8 +10,8 @@
 #include "plan/plan.h"
 
 typedef struct pm_trace {
-    /* Before each run of a plan; false: this run goes unwatched. */
-    bool (*begin)(void *user, pm_plan *plan);
+    /* Before each run of a plan; *watch false: this run goes unwatched. A failure ends the run with it. */
+    pm_status (*begin)(void *user, pm_plan *plan, bool *watch, pm_error *error);
     /* After a node that has dispatches. A failure ends the run with it. */
     pm_status (*node)(void *user, pm_plan *plan, uint32_t node, pm_error *error);
     void *user;
