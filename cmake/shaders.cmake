@@ -17,6 +17,9 @@ set(PUMICE_EXACT_PASSES --strip-debug --wrap-opkill --eliminate-dead-branches --
     --eliminate-dead-branches --merge-blocks --redundancy-elimination --eliminate-dead-code-aggressive
     --eliminate-dead-inserts --merge-blocks)
 
+# A probe, shaders/probe_NAME.comp, measures what a device does and computes nothing for anybody: it may use
+# everything, and is compiled in precision f32 alone.
+#
 # A shader that says `#extension X : require` is left out, with a message, when the installed glslc does not
 # know X.
 
@@ -99,6 +102,9 @@ function(pumice_embed_shaders result)
         endif()
         foreach(texel 0 1)
             foreach(fma 0 1)
+                if(name MATCHES "^probe_" AND NOT fma)
+                    continue()
+                endif()
                 pumice_compile_shader(${source} ${texel} ${fma} module)
                 list(APPEND modules ${module})
             endforeach()

@@ -34,7 +34,7 @@ int main(int argc, char **argv)
         if (strncmp((*op)->name, name, strlen(name)) != 0) continue;
         for (uint32_t c = 0; c < (*op)->n_cases; c++) {
             const pm_case *test = &(*op)->cases[c];
-            if (test->bench) continue;
+            if (test->bench || test->large) continue;
             pm_verify_result result;
             pm_status status = pm_verify_case(device, *op, test, precision, gradient, &result, &error);
             bool ok = status == PM_OK && result.ok;

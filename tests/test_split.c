@@ -346,7 +346,7 @@ static void small_cases_split_or_say_why_not(void **state)
     for (const pm_op *const *op = pm_op_table; *op; op++) {
         for (uint32_t i = 0; i < (*op)->n_cases; i++) {
             const pm_case *test = &(*op)->cases[i];
-            if (test->bench) continue;
+            if (test->bench || test->large) continue;
             built b = build(test, test->p, false, true);
             uint64_t range = (largest_of(b.graph) / 2 + 255) / 256 * 256;
             outcome whole, parts;

@@ -14,7 +14,7 @@ typedef struct cli_globals {
     const char *device;    /* NULL: the rule */
     const char *precision; /* "exact" or "f32" */
     uint64_t seed;
-    bool seed_given, quiet, json;
+    bool seed_given, precision_given, quiet, json;
     const char *log_path;
     cli_log *log; /* of --log, or NULL */
 } cli_globals;

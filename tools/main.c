@@ -33,6 +33,7 @@ const cli_option cli_global_options[] = {
      .type = CLI_CHOICE,
      .argument = "exact|f32",
      .value = &cli.precision,
+     .given = &cli.precision_given,
      .choices = precisions,
      .fallback = "exact",
      .environment = "PUMICE_PRECISION",

@@ -32,12 +32,15 @@ typedef struct pm_pipeline_entry {
     pm_pipeline pipeline;
 } pm_pipeline_entry;
 
+struct pm_trace;
+
 struct pm_device {
     pm_device_facts facts;
     pm_rules rules;
     char choice[400];
     bool lost;                         /* latched: nothing is submitted any more */
     bool compile_only, has_statistics; /* see pm_device_options; device/pipeline_statistics.h */
+    const struct pm_trace *trace;      /* who watches what plans compute (plan/trace.h), or NULL */
 
     VkInstance instance;
     VkPhysicalDevice physical;

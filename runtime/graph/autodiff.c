@@ -97,10 +97,12 @@ static void differentiate_node(autodiff *ad, uint32_t index)
         pm_graph_fail(graph, PM_BAD_USAGE, "%s: cannot be differentiated", node.op->name);
         return;
     }
+    graph->origin = node.scope;
     node.op->backward(graph, &node, grad_out, wants, grad_in);
     for (uint32_t i = 0; i < node.n_in; i++) {
         if (wants[i]) accumulate(ad, node.in[i], grad_in[i]);
     }
+    graph->origin = NULL;
 }
 
 static pm_tensor one(pm_graph *graph)

@@ -77,6 +77,7 @@ void pm_graph_destroy(pm_graph *graph)
         free(graph->tensors[i].path);
         free(graph->tensors[i].data);
     }
+    for (uint32_t i = 0; i < graph->n_nodes; i++) free(graph->nodes[i].scope);
     free(graph->tensors);
     free(graph->nodes);
     free(graph->params);
@@ -395,6 +396,8 @@ pm_tensor pm_emit(pm_graph *graph, const struct pm_op *op, const pm_tensor *in, 
         return PM_NONE;
     }
     graph->nodes = array;
+    node.scope = strdup(graph->origin ? graph->origin : graph->scope);
+    node.backward = graph->origin != NULL;
     graph->nodes[graph->n_nodes++] = node;
     for (uint32_t i = 0; outputs && i < node.n_out; i++) outputs[i] = node.out[i];
     return node.out[0];

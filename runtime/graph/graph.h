@@ -40,6 +40,8 @@ typedef struct pm_node {
     pm_tensor in[PM_MAX_INPUTS];
     pm_tensor out[PM_MAX_OUTPUTS];
     _Alignas(8) unsigned char attr[PM_ATTR_BYTES];
+    char *scope;   /* where in the model it was made, "mid.attention."; NULL when host memory ran out */
+    bool backward; /* made by differentiating a node of that scope */
 } pm_node;
 
 struct pm_graph {
@@ -55,6 +57,7 @@ struct pm_graph {
     bool arena_sealed;       /* a flat tensor of its size exists: no more parameters */
     char scope[PM_PATH_BYTES];
     uint32_t scope_start[PM_MAX_SCOPES], scope_depth; /* where each open scope's name begins */
+    const char *origin; /* scope of the node being differentiated; NULL: none is */
 };
 
 /* Each parameter begins at a multiple of this many elements, so that it can be bound by itself on every
@@ -92,6 +95,15 @@ pm_tensor pm_emit(pm_graph *graph, const struct pm_op *op, const pm_tensor *in, 
 
 /* For shape rules: declares the next output of the node being made. */
 pm_tensor pm_node_output(pm_graph *graph, pm_node *node, pm_dtype dtype, pm_shape shape);
+
+/* Everything that a node writes: its outputs, then the inputs that it updates in place. Returns how many. */
+#define PM_MAX_WRITES (PM_MAX_OUTPUTS + PM_MAX_INPUTS)
+uint32_t pm_node_writes(const pm_node *node, pm_tensor out[PM_MAX_WRITES]);
+
+/* For messages, into `text`, which is returned: "node 12, conv2d_weight, backward of down.0.conv1", and
+ * "the gradient of down.0.conv1.weight [3x3x8x8]" or "an unnamed tensor [5x12x12x8]". */
+const char *pm_node_text(const pm_graph *graph, uint32_t node, char *text, size_t size);
+const char *pm_tensor_text(const pm_graph *graph, pm_tensor tensor, char *text, size_t size);
 
 /* A fresh temporary without a node; for scratch memory of a lowering. */
 pm_tensor pm_new_temp(pm_graph *graph, pm_dtype dtype, pm_shape shape);

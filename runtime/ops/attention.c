@@ -428,6 +428,8 @@ static const pm_case cases_attention[] = {
      .build = case_attention,
      .p = {1, 5, 40, 1, 4, CAUSAL, 0, 0, 39},
      .no_gradient = true},
+    {.name = "causal, large", .build = case_attention, .p = {2, 256, 256, 2, 64, CAUSAL}, .large = true},
+    {.name = "all to all, large", .build = case_attention, .p = {2, 197, 197, 3, 32}, .large = true},
     {.name = "7x7 of a U-Net", .build = case_attention, .p = {32, 49, 49, 1, 64}, .bench = true},
     {.name = "causal, 16x256", .build = case_attention, .p = {16, 256, 256, 4, 64, CAUSAL}, .bench = true},
     {.name = "causal, 16x256, heads of 32",

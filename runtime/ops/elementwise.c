@@ -149,6 +149,7 @@ static const pm_case cases_unary[] = {
     {.name = "tanh", .build = case_unary, .p = {TANH, 2, 13}},
     {.name = "affine", .build = case_unary, .p = {AFFINE, 9, 31}},
     {.name = "silu, several workgroups", .build = case_unary, .p = {SILU, 41, 129}},
+    {.name = "silu, large", .build = case_unary, .p = {SILU, 6271, 33}, .large = true},
     {.name = "silu, 28x28, 32 channels", .build = case_unary, .p = {SILU, 25088, 32}, .bench = true},
     {.name = "gelu, 16x256, 1024 channels", .build = case_unary, .p = {GELU, 4096, 1024}, .bench = true},
 };
@@ -242,6 +243,7 @@ static const pm_case cases_binary[] = {
     {.name = "mul", .build = case_binary, .p = {1, 1, 7, 3}},
     {.name = "add, one operand repeated", .build = case_binary, .p = {0, 2, 3, 5, 1, 5}},
     {.name = "mul, one operand repeated", .build = case_binary, .p = {1, 4, 3, 5, 3, 1}},
+    {.name = "add, large", .build = case_binary, .p = {0, 7, 784, 33}, .large = true},
     {.name = "add, 28x28, 32 channels", .build = case_binary, .p = {0, 32, 784, 32}, .bench = true},
 };
 

@@ -97,6 +97,7 @@ static const pm_case cases_embedding[] = {
     {.name = "indices beyond the table", .build = case_embedding, .p = {6, 8, 2, 11, 9}},
     {.name = "most rows unused", .build = case_embedding, .p = {300, 4, 5, 3, 300}},
     {.name = "one row, several workgroups", .build = case_embedding, .p = {1, 20, 30, 30, 1}},
+    {.name = "large", .build = case_embedding, .p = {257, 130, 16, 255, 257}, .large = true},
     {.name = "16x256 of 257, 256 channels",
      .build = case_embedding,
      .p = {257, 256, 16, 256, 257},

@@ -393,6 +393,7 @@ static const pm_case cases_head_loss[] = {
     {.name = "two chunks, tied, more rows", .build = case_head_loss, .p = {70, 4, 8, 10, 1, 0, 64}},
     {.name = "three chunks, untied, odd", .build = case_head_loss, .p = {131, 3, 7, 0, 1, 1, 64}},
     {.name = "three chunks, tied, no bias", .build = case_head_loss, .p = {192, 4, 5, 5, 0, 0, 64}},
+    {.name = "large", .build = case_head_loss, .p = {301, 64, 1031, 0, 0, 0}, .large = true},
     {.name = "16x256 of 257, 256 channels, tied",
      .build = case_head_loss,
      .p = {4096, 256, 257, 258, 0, 1},

@@ -315,6 +315,7 @@ static const pm_case cases_transpose[] = {
     {.name = "several workgroups", .build = case_transpose, .p = {7, 125, 5, 8, 1023}, .no_gradient = true},
     {.name = "odd, several workgroups", .build = case_transpose, .p = {2, 30, 4, 9, 2103}},
     {.name = "integers", .build = case_transpose, .p = {1, 1, 33, 41, 132, 1}, .no_gradient = true},
+    {.name = "large", .build = case_transpose, .p = {5, 250, 4, 66, 213}, .large = true},
     {.name = "heads, 16x256", .build = case_transpose, .p = {16, 256, 4, 64, 213}, .bench = true},
 };
 

@@ -453,6 +453,7 @@ static const pm_case cases_cross_entropy[] = {
     {.name = "one class", .build = case_cross_entropy, .p = {0, 5, 1}},
     {.name = "several runs a row", .build = case_cross_entropy, .p = {0, 2, 521}},
     {.name = "several workgroups", .build = case_cross_entropy, .p = {1, 601, 5}},
+    {.name = "large", .build = case_cross_entropy, .p = {0, 1021, 257}, .large = true},
     {.name = "16x256 of 257", .build = case_cross_entropy, .p = {0, 4096, 257}, .bench = true},
 };
 

@@ -185,6 +185,8 @@ static const pm_case cases_matmul[] = {
     {.name = "AB, several workgroups", .build = case_matmul, .p = {PM_AB, 130, 140, 8, 0, 0, 1}},
     {.name = "linear", .build = case_linear, .p = {3, 5, 12, 16, 1, 1}},
     {.name = "linear, odd", .build = case_linear, .p = {3, 5, 7, 9, 1, 1}},
+    {.name = "AB, large", .build = case_matmul, .p = {PM_AB, 385, 514, 259}, .large = true},
+    {.name = "AB^T, large", .build = case_matmul, .p = {PM_ABT, 257, 384, 320}, .large = true},
     {.name = "AB, 1024", .build = case_matmul, .p = {PM_AB, 1024, 1024, 1024}, .bench = true},
     {.name = "AB^T, 1024", .build = case_matmul, .p = {PM_ABT, 1024, 1024, 1024}, .bench = true},
     {.name = "A^T B, 1024", .build = case_matmul, .p = {PM_ATB, 1024, 1024, 1024}, .bench = true},

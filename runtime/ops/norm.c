@@ -389,6 +389,8 @@ static const pm_case cases_norm[] = {
      .build = case_norm,
      .p = {2, 5, 0, 12, 0, RMS | GAMMA | SCALE | SHIFT | TOKEN}},
     {.name = "rms, several workgroups, nothing", .build = case_norm, .p = {75, 0, 0, 9, 0, RMS}},
+    {.name = "group, large", .build = case_norm, .p = {8, 28, 28, 32, 8, GAMMA | BETA | SILU}, .large = true},
+    {.name = "layer, large", .build = case_norm, .p = {8, 250, 0, 260, 0, GAMMA | BETA}, .large = true},
     {.name = "group, 28x28, 32 channels, SiLU",
      .build = case_norm,
      .p = {32, 28, 28, 32, 8, GAMMA | BETA | SILU},

@@ -165,6 +165,7 @@ typedef struct pm_case {
     double tolerance; /* of the device against the reference, relative to the output's scale; 0: 1e-5 */
     bool no_gradient; /* there is nothing to differentiate */
     bool bench;       /* a size worth timing: for `pumice bench` alone, too large for the reference */
+    bool large;       /* takes the reference a second: for `pumice check --large`, which GPUs get unasked */
 } pm_case;
 
 /* A parameter with uniform values in [-scale, scale]. */

@@ -239,6 +239,7 @@ static const pm_case cases_sum_to[] = {
     {.name = "long odd rows", .build = case_sum_to, .p = {0, 0, 70, 1001, 0, 0, 70, 1}, .no_gradient = true},
     {.name = "all of many", .build = case_sum_to, .p = {0, 0, 0, 70001, 0, 0, 0, 1}, .no_gradient = true},
     {.name = "one element", .build = case_sum_to, .p = {0, 0, 2, 1, 0, 0, 0, 1}},
+    {.name = "columns, large", .build = case_sum_to, .p = {0, 0, 6271, 33, 0, 0, 0, 33}, .large = true},
     {.name = "columns, 28x28, 32 channels",
      .build = case_sum_to,
      .p = {0, 0, 25088, 32, 0, 0, 0, 32},

@@ -83,6 +83,7 @@ static const pm_case cases_softmax[] = {
     {.name = "one element", .build = case_softmax, .p = {3, 1, 1}},
     {.name = "several workgroups", .build = case_softmax, .p = {130, 8, 2}},
     {.name = "large differences", .build = case_softmax, .p = {4, 20, 60}},
+    {.name = "large", .build = case_softmax, .p = {1021, 257, 3}, .large = true},
     {.name = "16x256 of 257", .build = case_softmax, .p = {4096, 257, 3}, .bench = true},
 };
 

@@ -12,6 +12,14 @@
 #define LARGEST_BLOCK ((VkDeviceSize)1 << 30)
 #define SMALLEST_BLOCK ((VkDeviceSize)1 << 20) /* that is tried when a driver refuses larger ones */
 
+/* The last dispatch of the node that dispatch d belongs to. */
+static uint32_t last_of_node(const pm_plan *plan, uint32_t d)
+{
+    uint32_t node = plan->dispatches[d].node;
+    while (d + 1 < plan->n_dispatches && plan->dispatches[d + 1].node == node) d++;
+    return d;
+}
+
 static void find_lifetimes(pm_plan *plan)
 {
     const pm_graph *graph = plan->graph;
@@ -25,12 +33,14 @@ static void find_lifetimes(pm_plan *plan)
         placement->used = placement->persistent;
     }
     for (uint32_t d = 0; d < plan->n_dispatches; d++) {
+        uint32_t end = d;
+        if (plan->traced) end = last_of_node(plan, d);
         for (uint32_t b = 0; b < plan->dispatches[d].n_bind; b++) {
             pm_tensor tensor = plan->dispatches[d].bind[b].tensor;
             pm_placement *placement = &plan->placements[graph->tensors[tensor.id].base];
             placement->used = true;
             if (d < placement->first) placement->first = d;
-            if (d > placement->last) placement->last = d;
+            if (end > placement->last) placement->last = end;
         }
     }
 }

@@ -85,6 +85,7 @@ static pm_status begin(pm_device *device, pm_graph *graph, const pm_plan_options
     if (!plan) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
     plan->device = device;
     plan->graph = graph;
+    plan->traced = device->trace != NULL;
     if (options) plan->options = *options;
     if (plan->options.submit_seconds <= 0) plan->options.submit_seconds = 0.1;
     status = pm_plan_lower(plan, error);

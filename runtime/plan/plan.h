@@ -5,6 +5,7 @@
  *   pieces.c   dispatches -> pieces that keep the device's limits; pipelines and bindings
  *   record.c   pieces -> command buffers ("grains"), with a barrier only where memory really overlaps
  *   run.c      grains -> submits bounded by measured time; copies from and to the host
+ *   trace.c    a run node by node, for somebody who watches
  *   explain.c  says what all of that did */
 #ifndef PM_PLAN_PLAN_H
 #define PM_PLAN_PLAN_H
@@ -53,6 +54,7 @@ struct pm_plan {
     pm_graph *graph;
     pm_plan_options options;
     pm_plan_stats stats;
+    bool traced; /* its nodes can be watched (trace.h) */
 
     pm_dispatch *dispatches;
     uint32_t n_dispatches;

@@ -129,6 +129,11 @@ static VkResult record_grain(pm_plan *plan, pm_grain *grain)
     return vk->vkEndCommandBuffer(grain->commands);
 }
 
+static uint32_t node_of(const pm_plan *plan, const pm_grain *grain)
+{
+    return plan->dispatches[plan->pieces[grain->first].dispatch].node;
+}
+
 static pm_status form_grains(pm_plan *plan, pm_error *error)
 {
     double flops = 0;
@@ -140,7 +145,9 @@ static pm_status form_grains(pm_plan *plan, pm_error *error)
         double share = (double)piece->groups[dispatch->split_axis] / dispatch->groups[dispatch->split_axis];
         double work = dispatch->flops * share;
         pm_grain *grain = plan->n_grains ? &plan->grains[plan->n_grains - 1] : NULL;
-        if (!grain || grain->count == GRAIN_PIECES || (grain->count && flops + work > GRAIN_FLOPS)) {
+        bool other_node = grain && plan->traced && dispatch->node != node_of(plan, grain);
+        if (!grain || other_node || grain->count == GRAIN_PIECES ||
+            (grain->count && flops + work > GRAIN_FLOPS)) {
             grain = &plan->grains[plan->n_grains++];
             grain->first = i;
             flops = 0;

@@ -5,6 +5,7 @@
  * than twice that is cut into more pieces and everything is recorded anew. Watchdogs reset a device that
  * works on one submit for about two seconds. */
 #include "plan/plan.h"
+#include "plan/trace.h"
 
 #include "base/clock.h"
 #include "base/status.h"
@@ -87,6 +88,9 @@ pm_status pm_plan_run(pm_plan *plan, uint32_t times, pm_error *error)
     pm_status status = PM_OK;
     if (plan->device->compile_only) return PM_OK;
     for (uint32_t i = 0; status == PM_OK && i < times; i++) {
+        bool watched;
+        status = pm_trace_run(plan, &watched, error);
+        if (status != PM_OK || watched) continue;
         if (plan->measured_runs < MEASURED_RUNS) {
             status = run_measuring(plan, error);
             if (status == PM_OK) status = adapt(plan, error);

@@ -43,9 +43,9 @@ bool pm_happens(uint bits, float rate)
 // Exponentially distributed, as fine near 0 as elsewhere.
 float pm_exponential(uint bits)
 {
-    float v = (float(~bits) + 0.5) * 2.32830644e-10;
+    float v = (pm_float_of(~bits) + 0.5) * 2.32830644e-10;
     if (bits >= 0xf8000000u) return v + v * v * (0.5 + v * (0.333333333 + v * (0.25 + v * 0.2)));
-    return -pm_log((float(bits) + 0.5) * 2.32830644e-10);
+    return -pm_log((pm_float_of(bits) + 0.5) * 2.32830644e-10);
 }
 
 vec2 pm_normal2(uint radius_bits, uint angle_bits)

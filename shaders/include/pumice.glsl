@@ -58,6 +58,10 @@ layout(local_size_x_id = 0) in;
 // The number of this invocation in the whole dispatch, along x.
 #define PM_INVOCATION ((p.base + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationID.x)
 
+// float(x), rounded to nearest even. Of more than 24 bits the conversion itself is not trusted: SwiftShader's
+// rounds otherwise. Both halves convert exactly, and only their sum rounds.
+float pm_float_of(uint x) { return float(x >> 16) * 65536.0 + float(x & 0xffffu); }
+
 // How many vec4s hold so many elements.
 uint pm_quads(uint elements) { return (elements + 3) / 4; }
 

@@ -38,7 +38,7 @@ uvec2 pm_wide_of(float e)
 // a 2^-40.
 float pm_wide_float(uvec2 a)
 {
-    return float(a.y) * 0.00390625 + float(a.x) * 9.09494702e-13;
+    return pm_float_of(a.y) * 0.00390625 + pm_float_of(a.x) * 9.09494702e-13;
 }
 
 // A float as an integer of the same order.

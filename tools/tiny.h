@@ -1,7 +1,7 @@
 /* A data set and a recipe so small that 20 training steps take seconds on the slowest driver; everything that
  * a real model uses is in it. */
-#ifndef PM_TESTS_TINY_H
-#define PM_TESTS_TINY_H
+#ifndef PM_TOOLS_TINY_H
+#define PM_TOOLS_TINY_H
 
 #include "training/trainer.h"
 
