@@ -34,8 +34,9 @@ typedef struct pm_pipeline_entry {
 
 struct pm_device {
     pm_device_facts facts;
+    pm_device_limits limits; /* pretended; facts are lowered already */
     pm_rules rules;
-    char choice[400];
+    char choice[1200];
     bool lost; /* latched: nothing is submitted any more */
 
     VkInstance instance;

@@ -242,19 +242,21 @@ static void lower_head_loss_backward(pm_lowering *lowering, const pm_node *node)
     pm_tensor other = attr->wants_input[HEAD_WEIGHT] && bias.chunks > 1
                           ? pm_scratch(lowering, PM_DTYPE_F32, h.width * attr->vocabulary)
                           : PM_NONE;
+    bool in_place = pm_on(lowering->rules, PM_LOGITS_IN_PLACE);
+    pm_tensor dlogits = in_place ? logits : chunk_scratch(&h);
     for (uint32_t first = 0, left = bias.chunks; first < h.rows; first += attr->chunk) {
         uint32_t rows = rows_at(&h, first);
         lower_logits(&h, first, logits);
         pm_lower_loss_gradient(lowering, logits,
                                rows_of(&h, node->in[GRAD_RECORD], first, rows, PM_RECORD_WIDTH),
-                               node->in[GRAD_LOSS], logits, rows, attr->vocabulary);
-        if (attr->wants_input[HEAD_X]) lower_dx(&h, first, logits, out[HEAD_X]);
+                               node->in[GRAD_LOSS], dlogits, rows, attr->vocabulary);
+        if (attr->wants_input[HEAD_X]) lower_dx(&h, first, dlogits, out[HEAD_X]);
         if (attr->wants_input[HEAD_WEIGHT]) {
             pm_tensor to = --left % 2 == 0 ? out[HEAD_WEIGHT] : other;
-            lower_dweight(&h, first, logits, before, to);
+            lower_dweight(&h, first, dlogits, before, to);
             before = to;
         }
-        if (attr->wants_input[HEAD_BIAS]) lower_dbias(&h, &bias, first, logits, out[HEAD_BIAS]);
+        if (attr->wants_input[HEAD_BIAS]) lower_dbias(&h, &bias, first, dlogits, out[HEAD_BIAS]);
     }
     if (attr->wants_input[HEAD_BIAS]) end_dbias(&h, &bias, out[HEAD_BIAS]);
 }

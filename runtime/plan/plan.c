@@ -97,7 +97,8 @@ pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_optio
     plan->device = device;
     plan->graph = graph;
     if (options) plan->options = *options;
-    if (plan->options.submit_seconds <= 0) plan->options.submit_seconds = 0.1;
+    if (plan->options.submit_seconds <= 0)
+        plan->options.submit_seconds = device->limits.submit ? (double)device->limits.submit / 1e3 : 0.1;
     status = make(plan, error);
     if (status == PM_OK) {
         *out = plan;
