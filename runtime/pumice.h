@@ -77,15 +77,68 @@ typedef struct pm_device_facts {
     uint32_t subgroup_size;
     float timestamp_period; /* nanoseconds a tick; 0: no timestamps */
     bool unified_memory;    /* device-local memory can be mapped */
+    bool compute_queue;     /* has a queue for computing that does not draw as well */
     bool usable;            /* has a compute queue and Vulkan 1.2 */
 } pm_device_facts;
+
+/* A smaller device than there is, to pretend: tests of what happens where a device has little run anywhere.
+ * 0 is the device's own. */
+typedef struct pm_device_limits {
+    uint64_t storage_range; /* bytes of one binding, of texel views as well */
+    uint64_t shared;        /* bytes of shared memory of a workgroup */
+    uint64_t invocations;   /* of a workgroup */
+    uint64_t groups;        /* workgroups along an axis */
+    uint64_t texels;        /* elements of a texel view */
+    uint64_t memory;        /* bytes of device memory */
+    uint64_t allocation;    /* bytes of one allocation */
+    uint64_t submit;        /* milliseconds that one submit aims for, where a plan does not say */
+    uint64_t tile[2];       /* rows and vec4 columns of every matrix tile, for whichever is best */
+} pm_device_limits;
+
+/* Reads "storage-range=8MiB,shared=16KiB,..." into *limits; what is not named stays. `from` begins messages:
+ * where the text is from. Fails with PM_BAD_USAGE. */
+pm_status pm_limits_parse(const char *from, const char *text, pm_device_limits *limits, pm_error *error);
+
+/* Name and one line about limit number i; NULL beyond the last. */
+const char *pm_limit_name(uint32_t i, const char **about);
+
+/* What can be turned off: optional features of devices, and what is only done for speed. None changes a
+ * result. */
+typedef enum pm_feature {
+    PM_TEXEL_INPUTS,
+    PM_EVEN_VIEWS,
+    PM_CPU_KERNELS,
+    PM_MAPPED_MEMORY,
+    PM_COMPUTE_QUEUE,
+    PM_PIPELINE_CACHE,
+    PM_MEMORY_REUSE,
+    PM_FEW_BARRIERS,
+    PM_SUBMIT_MERGING,
+    PM_BIAS_EPILOGUE,
+    PM_SAMPLE_EPILOGUE,
+    PM_RESIDUAL_EPILOGUE,
+    PM_TALL_PRODUCTS,
+    PM_PRODUCT_CONVOLUTIONS,
+    PM_LOGITS_IN_PLACE,
+    PM_CACHED_DECODE,
+    PM_SKIPPED_STEPS,
+    PM_FEATURES /* how many there are */
+} pm_feature;
+
+/* Its name, and one line about it. */
+const char *pm_feature_name(pm_feature feature, const char **about);
+
+/* Reads "name,name,..." and adds bit 1 << feature of each to *off. Fails with PM_BAD_USAGE. */
+pm_status pm_features_parse(const char *from, const char *text, uint32_t *off, pm_error *error);
+
+/* Whether the device, of these facts, has any use for the feature. */
+bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature);
 
 typedef struct pm_device_options {
     /* Index, part of the name, beginning of the UUID, or "cpu". NULL: $PUMICE_DEVICE, then the rule. */
     const char *select;
-    bool no_texel_inputs;   /* read inputs as storage buffers even where texel buffers are faster */
-    bool no_mapped_memory;  /* move data through a staging buffer even where memory can be mapped */
-    bool no_pipeline_cache; /* neither read nor write the pipeline cache on disk */
+    pm_device_limits limits; /* before those of $PUMICE_LIMIT, which count where these are 0 */
+    uint32_t off;            /* bits 1 << pm_feature; those of $PUMICE_OFF are off as well */
     /* Plans make their pipelines, with the compiler's statistics where the driver has any, and nothing else:
      * running one does nothing, writing to it is forgotten, what is read is zero. For drivers that only
      * compile, and for all that is asked of a compiler. */
@@ -99,18 +152,24 @@ pm_status pm_device_list(pm_device_facts *facts, uint32_t *count, pm_error *erro
 
 /* Opens a device; `options` may be NULL. The rule, when nothing is selected: discrete before integrated
  * before virtual before CPU, then the lower index. The caller closes it, after every plan on it is destroyed.
- * Fails with PM_NO_DEVICE when there is no usable device or none that matches, PM_NO_MEMORY. */
+ * Fails with PM_NO_DEVICE when there is no usable device or none that matches, PM_BAD_USAGE when a limit is
+ * above the device's own or a variable cannot be read, PM_NO_MEMORY. */
 pm_status pm_device_open(const pm_device_options *options, pm_device **out, pm_error *error);
 void pm_device_close(pm_device *device);
 
-/* Owned by the device. */
+/* Owned by the device; with the limits that it pretends. */
 const pm_device_facts *pm_device_facts_of(const pm_device *device);
+
+/* Whether a feature is used: offered, and not turned off. */
+bool pm_device_uses(const pm_device *device, pm_feature feature);
 
 /* Bytes that tensors can still have on it: what is left of the budget that the driver gives this process
  * (VK_EXT_memory_budget), where it tells one, and of memory_bytes. It changes as others use the device. */
 uint64_t pm_device_memory_free(const pm_device *device);
 
-/* One line that says why this device was chosen. Owned by the device. */
+/* One line that says why this device was chosen, what limits it pretends and what is off. Owned by the
+ * device.
+ */
 const char *pm_device_choice(const pm_device *device);
 
 /* ---- Tensors and graphs -------------------------------------------------------------------------------- */
@@ -595,10 +654,9 @@ typedef struct pm_plan pm_plan;
 
 typedef struct pm_plan_options {
     pm_precision precision;
-    uint64_t seed;          /* of the parameters' initial values */
-    double submit_seconds;  /* aim for the GPU time of one submit; 0: 0.1 */
-    uint64_t storage_range; /* pretend that the device's storage range is this small; 0: as it is */
-    bool profile;           /* measure every dispatch with timestamps, at some cost */
+    uint64_t seed;         /* of the parameters' initial values */
+    double submit_seconds; /* aim for the GPU time of one submit; 0: the device's limit, or 0.1 */
+    bool profile;          /* measure every dispatch with timestamps, at some cost */
 } pm_plan_options;
 
 typedef struct pm_plan_stats {

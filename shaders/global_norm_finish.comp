@@ -18,9 +18,13 @@ const float LOWER = 8.0779356694631609e-28; // 2^-90
 
 void main()
 {
-    vec4 mine = vec4(0.0);
-    for (uint i = gl_LocalInvocationID.x; i < p.count; i += PM_TREE_LANES) mine += partial(i);
-    vec4 sum = pm_tree_sum(mine);
+    PM_EACH_LEAF(leaf)
+    {
+        vec4 mine = vec4(0.0);
+        for (uint i = leaf; i < p.count; i += PM_TREE_LEAVES) mine += partial(i);
+        pm_tree[leaf] = mine;
+    }
+    vec4 sum = pm_tree_sum();
     if (gl_LocalInvocationID.x != 0) return;
     // The range below the greatest one present is brought to its scale; two ranges below, it is beneath
     // rounding. Scaled before it is squared: 2^-180 is no f32, and precision f32 may merge two factors into

@@ -17,8 +17,12 @@ PM_OUTPUT4(1, total);
 
 void main()
 {
-    float mine = 0.0;
-    for (uint i = gl_LocalInvocationID.x; i < p.count; i += PM_TREE_LANES) mine += partial(i);
-    float sum = pm_tree_sum(mine);
+    PM_EACH_LEAF(leaf)
+    {
+        float mine = 0.0;
+        for (uint i = leaf; i < p.count; i += PM_TREE_LEAVES) mine += partial(i);
+        pm_tree[leaf] = mine;
+    }
+    float sum = pm_tree_sum();
     if (gl_LocalInvocationID.x == 0) total[0] = vec4(pm_flush(p.scale * sum), 0.0, 0.0, 0.0);
 }

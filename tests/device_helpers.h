@@ -4,6 +4,8 @@
 
 #include "unit.h"
 
+#include "device/device.h"
+
 static pm_device *device;
 
 /* For a group's set-up. */
@@ -14,6 +16,17 @@ static inline int open_device(void **state)
     if (pm_device_open(NULL, &device, &error) == PM_OK) return 0;
     print_error("%s\n", error.message);
     return -1;
+}
+
+/* A plan for a device whose bindings have at most `range` bytes; 0: as many as they can. */
+static inline pm_status plan_within(uint64_t range, pm_device *on, pm_graph *graph,
+                                    const pm_plan_options *options, pm_plan **out, pm_error *error)
+{
+    uint64_t own = on->limits.storage_range;
+    if (range && (own == 0 || range < own)) on->limits.storage_range = range;
+    pm_status status = pm_plan_create(on, graph, options, out, error);
+    on->limits.storage_range = own;
+    return status;
 }
 
 /* For a group's tear-down. */

@@ -32,10 +32,9 @@ typedef struct text {
 static void finish(network *net, pm_tensor y, uint64_t storage_range)
 {
     pm_error error = {0};
-    pm_plan_options options = {.storage_range = storage_range};
     net->y = y;
     pm_output(net->graph, y);
-    expect_ok(pm_plan_create(device, net->graph, &options, &net->plan, &error), &error);
+    expect_ok(plan_within(storage_range, device, net->graph, NULL, &net->plan, &error), &error);
 }
 
 static void begin(network *net, const setting *s, uint32_t rows)

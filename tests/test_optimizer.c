@@ -278,7 +278,6 @@ static void run_large(uint64_t range, float *param, uint32_t *pieces)
 {
     pm_plan *plan = NULL;
     pm_graph *graph = pm_graph_create();
-    pm_plan_options options = {.storage_range = range};
     pm_init normal = {PM_INIT_NORMAL, 1.0f};
     pm_tensor vector = pm_param(graph, "vector", PM_SHAPE(3), normal);
     pm_tensor large = pm_param(graph, "large", PM_SHAPE(65, 259), normal);
@@ -287,7 +286,7 @@ static void run_large(uint64_t range, float *param, uint32_t *pieces)
     pm_tensor loss = pm_add(graph, pm_mse(graph, large, target, PM_NONE), pm_sum(graph, vector));
     (void)pm_adamw(graph, pm_backward(graph, loss), counter, usual_args());
     pm_advance(graph, counter);
-    assert_int_equal(pm_plan_create(device, graph, &options, &plan, NULL), PM_OK);
+    assert_int_equal(plan_within(range, device, graph, NULL, &plan, NULL), PM_OK);
     assert_int_equal(pm_plan_run(plan, 3, NULL), PM_OK);
     assert_int_equal(pm_plan_read(plan, large, param, LARGE * sizeof *param, NULL), PM_OK);
     *pieces = pm_plan_stats_of(plan).pieces - pm_plan_stats_of(plan).dispatches;

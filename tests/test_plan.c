@@ -30,13 +30,13 @@ static float *run_chain(uint64_t storage_range, const pm_device_options *device_
     pm_tensor gradient;
     pm_plan *plan;
     pm_device *own = NULL;
-    pm_plan_options options = {.storage_range = storage_range, .seed = 3};
+    pm_plan_options options = {.seed = 3};
     pm_graph *g = chain(&gradient);
     size_t bytes = pm_bytes_of(g, gradient);
     float *values = malloc(bytes);
     assert_int_equal(bytes, GRADIENT * sizeof(float));
     if (device_options) assert_int_equal(pm_device_open(device_options, &own, &error), PM_OK);
-    if (pm_plan_create(own ? own : device, g, &options, &plan, &error) != PM_OK)
+    if (plan_within(storage_range, own ? own : device, g, &options, &plan, &error) != PM_OK)
         fail_msg("%s", error.message);
     if (pm_plan_run(plan, 3, &error) != PM_OK) fail_msg("%s", error.message);
     assert_int_equal(pm_plan_read(plan, gradient, values, bytes, &error), PM_OK);
@@ -61,7 +61,7 @@ static void small_storage_range_gives_the_same_bits(void **state)
 static void staging_and_storage_inputs_give_the_same_bits(void **state)
 {
     pm_plan_stats stats;
-    pm_device_options options = {.no_texel_inputs = true, .no_mapped_memory = true};
+    pm_device_options options = {.off = 1u << PM_TEXEL_INPUTS | 1u << PM_MAPPED_MEMORY};
     (void)state;
     float *a = run_chain(0, NULL, &stats), *b = run_chain(0, &options, &stats);
     assert_memory_equal(a, b, GRADIENT * sizeof(float));

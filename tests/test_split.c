@@ -223,8 +223,8 @@ static void free_outcome(outcome *o)
 static pm_status run(pm_device *on, const built *b, uint64_t range, outcome *out, pm_error *error)
 {
     pm_plan *plan;
-    pm_plan_options options = {.storage_range = range, .seed = 5};
-    pm_status status = pm_plan_create(on, b->graph, &options, &plan, error);
+    pm_plan_options options = {.seed = 5};
+    pm_status status = plan_within(range, on, b->graph, &options, &plan, error);
     *out = (outcome){0};
     if (status != PM_OK) return status;
     out->pieces = calloc(b->graph->n_nodes, sizeof *out->pieces);
@@ -376,7 +376,7 @@ static void small_cases_split_or_say_why_not(void **state)
  * and compiled sooner. */
 static int open_devices(void **state)
 {
-    pm_device_options options = {.no_texel_inputs = true};
+    pm_device_options options = {.off = 1u << PM_TEXEL_INPUTS};
     if (open_device(state) != 0) return -1;
     if (pm_device_open(&options, &storage_device, NULL) != PM_OK) return -1;
     is_cpu = device->rules.is_cpu;

@@ -26,8 +26,7 @@ static run begin(void)
 static void plan_cut(run *r, uint64_t storage_range)
 {
     pm_error error = {0};
-    pm_plan_options options = {.storage_range = storage_range};
-    expect_ok(pm_plan_create(device, r->graph, &options, &r->plan, &error), &error);
+    expect_ok(plan_within(storage_range, device, r->graph, NULL, &r->plan, &error), &error);
 }
 
 static void plan(run *r)

@@ -21,9 +21,14 @@ pm_precision cli_precision(void)
     return strcmp(cli.precision, "f32") == 0 ? PM_F32 : PM_EXACT;
 }
 
+pm_device_options cli_device_options(void)
+{
+    return (pm_device_options){.select = cli.device, .limits = cli.limits, .off = cli.off};
+}
+
 pm_status cli_open_device(pm_device **out, pm_error *error)
 {
-    pm_device_options options = {.select = cli.device};
+    pm_device_options options = cli_device_options();
     pm_status status = pm_device_open(&options, out, error);
     if (status != PM_OK) return status;
     const pm_device_facts *facts = pm_device_facts_of(*out);

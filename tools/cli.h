@@ -11,7 +11,9 @@
 #include "text/corpus.h"
 
 typedef struct cli_globals {
-    const char *device;    /* NULL: the rule */
+    const char *device; /* NULL: the rule */
+    pm_device_limits limits;
+    uint32_t off;          /* bits 1 << pm_feature */
     const char *precision; /* "exact" or "f32" */
     uint64_t seed;
     bool seed_given, precision_given, quiet, json;
@@ -20,6 +22,9 @@ typedef struct cli_globals {
 } cli_globals;
 
 extern cli_globals cli;
+
+/* What the options say of the device. */
+pm_device_options cli_device_options(void);
 
 /* Opens the device that the options ask for, and says which it is. The caller closes it. */
 pm_status cli_open_device(pm_device **out, pm_error *error);

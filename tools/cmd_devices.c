@@ -23,6 +23,18 @@ static uint32_t count_shaders(void)
     return count;
 }
 
+/* The features that can be turned off but that this device has no use for. */
+static void print_lacks(const pm_device_facts *facts)
+{
+    const char *about, *between = "   lacks      ";
+    for (uint32_t i = 0; i < PM_FEATURES; i++) {
+        if (pm_feature_offered(facts, (pm_feature)i)) continue;
+        printf("%s%s", between, pm_feature_name((pm_feature)i, &about));
+        between = ", ";
+    }
+    if (between[0] == ',') printf("\n");
+}
+
 static void print_device(const pm_device_facts *facts, bool chosen)
 {
     char version[32], memory[32], allocation[32], range[32], shared[32];
@@ -39,10 +51,13 @@ static void print_device(const pm_device_facts *facts, bool chosen)
            cli_size(facts->memory_bytes, memory, sizeof memory),
            facts->unified_memory ? ", mapped by the host" : "",
            cli_size(facts->max_allocation, allocation, sizeof allocation));
-    printf("   limits     a storage binding of %s, %s shared memory, %u invocations, subgroups of %u\n",
+    printf("   limits     a storage binding of %s, a texel view of %llu, %s shared memory,\n"
+           "              workgroups of %u, %u of them along an axis, subgroups of %u\n",
            cli_size(facts->max_storage_range, range, sizeof range),
+           (unsigned long long)facts->max_texel_elements,
            cli_size(facts->max_shared_bytes, shared, sizeof shared), facts->max_invocations,
-           facts->subgroup_size);
+           facts->max_groups[0], facts->subgroup_size);
+    if (facts->usable) print_lacks(facts);
     if (!facts->usable) printf("   why not    it lacks Vulkan 1.2 or a compute queue\n");
 }
 
@@ -71,8 +86,36 @@ static void print_build(const pm_device *device)
            count_shaders());
     if (!device) return;
     printf("On the device used: inputs are read through %s; tensors are %s.\n",
-           device->rules.texel_inputs ? "texel buffers" : "storage buffers",
+           pm_device_uses(device, PM_TEXEL_INPUTS) ? "texel buffers" : "storage buffers",
            device->storage_mapped ? "mapped by the host" : "filled through a staging buffer");
+}
+
+static const char *feature_state(const pm_device *device, pm_feature feature)
+{
+    if (!pm_feature_offered(pm_device_facts_of(device), feature)) return "not offered";
+    return pm_device_uses(device, feature) ? "on" : "off";
+}
+
+static void print_switches(const pm_device *device)
+{
+    const char *about, *name;
+    printf("\nTo turn off, by --off NAME,... or PUMICE_OFF:\n");
+    for (uint32_t i = 0; i < PM_FEATURES; i++) {
+        name = pm_feature_name((pm_feature)i, &about);
+        printf("  %-21s%-12s %s\n", name, feature_state(device, (pm_feature)i), about);
+    }
+    printf("\nTo pretend less of, by --limit NAME=N,... or PUMICE_LIMIT:\n");
+    for (uint32_t i = 0; (name = pm_limit_name(i, &about)); i++) printf("  %-14s %s\n", name, about);
+}
+
+static json_t *switches_json(const pm_device *device)
+{
+    json_t *all = json_object();
+    for (uint32_t i = 0; i < PM_FEATURES; i++) {
+        const char *about, *name = pm_feature_name((pm_feature)i, &about);
+        (void)json_object_set_new(all, name, json_string(feature_state(device, (pm_feature)i)));
+    }
+    return all;
 }
 
 static pm_status run(uint32_t count, const char *const *arguments, pm_error *error)
@@ -85,9 +128,10 @@ static pm_status run(uint32_t count, const char *const *arguments, pm_error *err
     pm_status status = pm_device_list(facts, &found, error);
     if (status != PM_OK) return status;
     if (found > MOST_DEVICES) found = MOST_DEVICES;
-    pm_device_options options = {.select = cli.device};
+    pm_device_options options = cli_device_options();
     status = pm_device_open(&options, &device, error);
     uint32_t used = device ? pm_device_facts_of(device)->index : UINT32_MAX;
+    if (used < found) facts[used] = *pm_device_facts_of(device); /* with what it pretends */
     json_t *list = json_array();
     for (uint32_t i = 0; i < found; i++) {
         if (!cli.json) print_device(&facts[i], facts[i].index == used);
@@ -96,8 +140,10 @@ static pm_status run(uint32_t count, const char *const *arguments, pm_error *err
     if (!cli.json) {
         if (device) printf("\n%s\n", pm_device_choice(device));
         print_build(device);
+        if (device) print_switches(device);
     }
-    cli_result(json_pack("{s:o, s:s, s:s, s:i}", "devices", list, "choice",
+    cli_result(json_pack("{s:o, s:o, s:s, s:s, s:i}", "switches",
+                         device ? switches_json(device) : json_object(), "devices", list, "choice",
                          device ? pm_device_choice(device) : "", "version", PM_VERSION, "shaders",
                          (int)count_shaders()));
     pm_device_close(device);
@@ -109,8 +155,12 @@ const cli_verb cli_devices = {
     .summary = "list the devices that Vulkan shows, and say which one is used and why",
     .arguments = "",
     .about = "Every other verb uses one of these. --device, or the variable PUMICE_DEVICE, asks\n"
-             "for another than the rule chooses.\n",
+             "for another than the rule chooses. At the end stand the names that --off and --limit\n"
+             "take: to find out what is at fault when a driver computes wrong numbers, and how a\n"
+             "model would fare on a smaller device.\n",
     .examples = "  pumice devices\n      what is here\n"
-                "  pumice devices --device cpu\n      whether there is a CPU driver, and what it can do\n",
+                "  pumice devices --device cpu\n      whether there is a CPU driver, and what it can do\n"
+                "  pumice devices --limit storage-range=128MiB,shared=16KiB,invocations=128\n"
+                "      the least that Vulkan allows\n",
     .run = run,
 };

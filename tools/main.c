@@ -14,6 +14,16 @@ const cli_verb *const cli_verbs[] = {
 
 static const char *const precisions[] = {"exact", "f32", NULL};
 
+static pm_status parse_limits(const char *from, const char *text, void *value, pm_error *error)
+{
+    return pm_limits_parse(from, text, value, error);
+}
+
+static pm_status parse_off(const char *from, const char *text, void *value, pm_error *error)
+{
+    return pm_features_parse(from, text, value, error);
+}
+
 const cli_option cli_global_options[] = {
     {.name = "device",
      .type = CLI_TEXT,
@@ -38,6 +48,23 @@ const cli_option cli_global_options[] = {
      .fallback = "exact",
      .environment = "PUMICE_PRECISION",
      .help = "exact: the same bits on every device; f32: as fast as the device can"},
+    {.name = "limit",
+     .type = CLI_PARSED,
+     .argument = "NAME=N,...",
+     .value = &cli.limits,
+     .parse = parse_limits,
+     .environment = "PUMICE_LIMIT",
+     .help =
+         "pretend a smaller device: storage-range=8MiB,shared=16KiB,invocations=128 ...; `pumice devices` "
+         "lists the names"},
+    {.name = "off",
+     .type = CLI_PARSED,
+     .argument = "NAME,...",
+     .value = &cli.off,
+     .parse = parse_off,
+     .environment = "PUMICE_OFF",
+     .help = "turn features of the device, or what is only done for speed, off; `pumice devices` lists the "
+             "names"},
     {.name = "quiet",
      .letter = 'q',
      .type = CLI_FLAG,

@@ -128,6 +128,8 @@ static pm_status store(const cli_option *option, const char *from, const char *t
         return parse_in_range(option, from, text, option->value, error);
     case CLI_REALS:
         return store_reals(option, from, text, error);
+    case CLI_PARSED:
+        return option->parse(from, text, option->value, error);
     case CLI_TEXTS:
         break;
     }

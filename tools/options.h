@@ -14,6 +14,7 @@ typedef enum cli_type {
     CLI_REAL,   /* double from low to high */
     CLI_TEXTS,  /* cli_texts: may be given several times */
     CLI_REALS,  /* cli_reals: numbers from low to high with commas between them */
+    CLI_PARSED, /* what `parse` makes of it; may be given several times */
 } cli_type;
 
 enum { CLI_MOST_TEXTS = 64, CLI_MOST_REALS = 16 };
@@ -38,6 +39,7 @@ typedef struct cli_option {
     bool *given; /* set when the user gave it; may be NULL */
     double low, high;
     const char *const *choices; /* ended by NULL */
+    pm_status (*parse)(const char *from, const char *text, void *value, pm_error *error);
     const char *fallback;    /* read like an argument when nothing is given; NULL: the value stays as it is */
     const char *environment; /* a variable that counts when the option is not given, or NULL */
     const char *help;

@@ -59,7 +59,7 @@ static void print_limits(const pm_device *device)
            (unsigned long long)facts->max_texel_elements, facts->max_groups[0], facts->max_groups[1],
            facts->max_groups[2], facts->subgroup_size);
     printf("used: inputs are read through %s; tensors are %s; workgroups of %u and %u\n",
-           device->rules.texel_inputs ? "texel buffers" : "storage buffers",
+           pm_on(&device->rules, PM_TEXEL_INPUTS) ? "texel buffers" : "storage buffers",
            device->storage_mapped ? "mapped by the host" : "filled through a staging buffer",
            device->rules.lanes, device->rules.gemm_lanes);
 }

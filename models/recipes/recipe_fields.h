@@ -3,6 +3,7 @@
 #ifndef PM_RECIPES_RECIPE_FIELDS_H
 #define PM_RECIPES_RECIPE_FIELDS_H
 
+#include "base/words.h"
 #include "recipes/recipe.h"
 
 #include <jansson.h>
@@ -47,10 +48,6 @@ const pm_recipe_field *pm_field_find(const char *path);
 /* The path of a field or section for this kind of model that `path` comes nearest to by edit distance; a key
  * that was put into a wrong section is known by its last part. */
 const char *pm_field_nearest(const char *path, pm_model_kind kind, char *buffer, size_t size);
-
-/* Smallest number of insertions, deletions and replacements of a byte that make `b` of `a`; only their first
- * 63 bytes count. */
-uint32_t pm_edit_distance(const char *a, const char *b);
 
 /* What the field takes, such as "a whole number from 1 to 4096". */
 void pm_field_wants(const pm_recipe_field *field, char *buffer, size_t size);

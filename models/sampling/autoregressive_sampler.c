@@ -199,8 +199,9 @@ static pm_status write_seen(decoder *d, const uint32_t *prompt, uint32_t n, pm_e
 static pm_status step(decoder *d, bool *go_on, pm_error *error)
 {
     uint32_t batch = d->options->batch;
-    if (d->filled == d->config->context) {
-        begin_anew(d, d->config->context / 2);
+    bool anew = d->filled == d->config->context;
+    if (anew) begin_anew(d, d->config->context / 2);
+    if (anew || !pm_device_uses(d->device, PM_CACHED_DECODE)) {
         pm_status status = enter_context(d, error);
         if (status != PM_OK) return status;
     }

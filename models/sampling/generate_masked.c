@@ -61,7 +61,9 @@ static pm_masked_sampling sampling_of(filling *f)
     pm_masked_sampling s = pm_masked_sampling_defaults();
     s.sampler = g->options.sampler;
     /* The same bits with fewer passes, which a network without a time allows. */
-    if (strcmp(s.sampler, "ancestral") == 0 && !g->model->recipe.transformer.time) s.sampler = "cached";
+    if (strcmp(s.sampler, "ancestral") == 0 && !g->model->recipe.transformer.time &&
+        pm_device_uses(g->device, PM_SKIPPED_STEPS))
+        s.sampler = "cached";
     s.steps = g->options.steps;
     s.block = g->options.block;
     s.temperature = g->draw.temperature;

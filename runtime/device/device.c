@@ -2,6 +2,7 @@
 #include "device/device.h"
 
 #include "base/status.h"
+#include "device/limits.h"
 #include "device/pipeline_statistics.h"
 
 #include <ctype.h>
@@ -81,7 +82,8 @@ static pm_status enumerate(VkInstance instance, VkPhysicalDevice *devices, uint3
 
 /* ---- Facts --------------------------------------------------------------------------------------------- */
 
-static uint32_t compute_family(VkPhysicalDevice physical)
+/* The first family that computes, or where `apart` one that the desktop does not share, if there is one. */
+static uint32_t compute_family(VkPhysicalDevice physical, bool apart, bool *is_apart)
 {
     VkQueueFamilyProperties families[32];
     uint32_t count = 32, best = UINT32_MAX;
@@ -89,8 +91,9 @@ static uint32_t compute_family(VkPhysicalDevice physical)
     for (uint32_t i = 0; i < count; i++) {
         if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)) continue;
         bool graphics = families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT;
-        if (best == UINT32_MAX || !graphics) best = i;
-        if (!graphics) break; /* a queue that the desktop does not share */
+        if (best == UINT32_MAX || (apart && !graphics)) best = i;
+        *is_apart = best == i && !graphics;
+        if (!apart || !graphics) break;
     }
     return best;
 }
@@ -180,7 +183,8 @@ static void fill_facts(VkPhysicalDevice physical, uint32_t index, pm_device_fact
     facts->subgroup_size = v11.subgroupSize;
     facts->timestamp_period = limits->timestampComputeAndGraphics ? limits->timestampPeriod : 0.0f;
     fill_memory_facts(physical, facts);
-    facts->usable = basic.apiVersion >= VK_API_VERSION_1_2 && compute_family(physical) != UINT32_MAX;
+    facts->usable = compute_family(physical, true, &facts->compute_queue) != UINT32_MAX &&
+                    basic.apiVersion >= VK_API_VERSION_1_2;
 }
 
 pm_status pm_device_list(pm_device_facts *facts, uint32_t *count, pm_error *error)
@@ -246,6 +250,24 @@ static void describe_choice(pm_device *device, const char *select, const char *s
     }
 }
 
+/* After the choice: what is not as the device is. */
+static void describe_pretence(pm_device *device, uint32_t off)
+{
+    char text[300];
+    size_t used = strlen(device->choice);
+    if (pm_limits_text(&device->limits, text, sizeof text)[0]) {
+        (void)snprintf(device->choice + used, sizeof device->choice - used, "; limited to %s", text);
+    }
+    for (uint32_t i = 0, first = 1; i < PM_FEATURES; i++) {
+        const char *about;
+        if (!(off >> i & 1u)) continue;
+        used = strlen(device->choice);
+        (void)snprintf(device->choice + used, sizeof device->choice - used, "%s%s", first ? "; off: " : ", ",
+                       pm_feature_name((pm_feature)i, &about));
+        first = 0;
+    }
+}
+
 /* ---- Opening ------------------------------------------------------------------------------------------- */
 
 static pm_status create_logical(pm_device *device, pm_error *error)
@@ -290,6 +312,20 @@ static pm_status create_logical(pm_device *device, pm_error *error)
     return result == VK_SUCCESS ? PM_OK : pm_vk_fail(device, result, "creating a semaphore", error);
 }
 
+/* What the options say and what the environment says. */
+static pm_status read_pretence(const pm_device_options *options, pm_device_limits *limits, uint32_t *off,
+                               pm_error *error)
+{
+    pm_device_limits others = {0};
+    const char *limit = getenv("PUMICE_LIMIT"), *names = getenv("PUMICE_OFF");
+    pm_status status = PM_OK;
+    *off = options->off;
+    if (limit && *limit) status = pm_limits_parse("PUMICE_LIMIT", limit, &others, error);
+    if (status == PM_OK && names && *names) status = pm_features_parse("PUMICE_OFF", names, off, error);
+    *limits = pm_limits_merge(&options->limits, &others);
+    return status;
+}
+
 static pm_status open_chosen(pm_device *device, const pm_device_options *options, pm_error *error)
 {
     VkPhysicalDevice physical[MAX_DEVICES];
@@ -301,7 +337,10 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
         source = "PUMICE_DEVICE";
     }
     if (select && !*select) select = NULL;
-    pm_status status = create_instance(&device->instance, error);
+    uint32_t off;
+    bool is_apart;
+    pm_status status = read_pretence(options, &device->limits, &off, error);
+    if (status == PM_OK) status = create_instance(&device->instance, error);
     if (status == PM_OK) status = enumerate(device->instance, physical, &count, error);
     if (status != PM_OK) return status;
     for (uint32_t i = 0; i < count; i++) fill_facts(physical[i], i, &facts[i]);
@@ -313,19 +352,21 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     if (chosen < 0) return pm_fail(error, PM_NO_DEVICE, "no device here has Vulkan 1.2 and a compute queue");
     device->facts = facts[chosen];
     device->physical = physical[chosen];
-    device->rules = pm_rules_for(&device->facts);
-    if (options->no_texel_inputs) device->rules.texel_inputs = false;
+    status = pm_limits_apply(&device->limits, &device->facts, error);
+    if (status != PM_OK) return status;
+    device->rules = pm_rules_for(&device->facts, &device->limits, off);
     device->compile_only = options->compile_only;
-    device->queue_family = compute_family(device->physical);
+    bool apart = pm_on(&device->rules, PM_COMPUTE_QUEUE);
+    device->queue_family = compute_family(device->physical, apart, &is_apart);
     describe_choice(device, select, source, count);
+    describe_pretence(device, off);
     VkPhysicalDeviceProperties properties;
     vkGetPhysicalDeviceProperties(device->physical, &properties);
     device->max_allocations = properties.limits.maxMemoryAllocationCount;
     status = create_logical(device, error);
-    if (status == PM_OK && !options->compile_only)
-        status = pm_memory_choose(device, options->no_mapped_memory, error);
-    if (status == PM_OK && !options->no_pipeline_cache && !options->compile_only)
-        pm_pipeline_cache_load(device);
+    if (status != PM_OK || options->compile_only) return status;
+    status = pm_memory_choose(device, !pm_on(&device->rules, PM_MAPPED_MEMORY), error);
+    if (status == PM_OK && pm_on(&device->rules, PM_PIPELINE_CACHE)) pm_pipeline_cache_load(device);
     return status;
 }
 
@@ -367,4 +408,9 @@ const pm_device_facts *pm_device_facts_of(const pm_device *device)
 const char *pm_device_choice(const pm_device *device)
 {
     return device->choice;
+}
+
+bool pm_device_uses(const pm_device *device, pm_feature feature)
+{
+    return pm_on(&device->rules, feature);
 }

@@ -36,8 +36,9 @@ struct pm_trace;
 
 struct pm_device {
     pm_device_facts facts;
+    pm_device_limits limits; /* pretended; facts are lowered already */
     pm_rules rules;
-    char choice[400];
+    char choice[1200];
     bool lost;                         /* latched: nothing is submitted any more */
     bool compile_only, has_statistics; /* see pm_device_options; device/pipeline_statistics.h */
     const struct pm_trace *trace;      /* who watches what plans compute (plan/trace.h), or NULL */

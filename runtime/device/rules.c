@@ -3,23 +3,26 @@
 
 #define DRIVER_ID_MESA_LLVMPIPE 13u /* VkDriverId, without Vulkan's headers */
 
-pm_rules pm_rules_for(const pm_device_facts *facts)
+pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint32_t off)
 {
     pm_rules rules = {
-        .is_cpu = facts->type == PM_DEVICE_CPU,
         .lanes = 64,
         .gemm_lanes = 32,
         .most_rounds = UINT32_MAX,
+        .group_lanes = facts->max_invocations < 256 ? 128 : 256,
+        .tile = {(uint32_t)limits->tile[0], (uint32_t)limits->tile[1]},
     };
+    for (uint32_t i = 0; i < PM_FEATURES; i++) {
+        if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= 1u << i;
+    }
+    /* PM_TEXEL_INPUTS: CPU drivers check loads from storage buffers lane by lane; texel fetches are one
+     * straight vector load, two to three times faster. PM_EVEN_VIEWS: lavapipe compiles a kernel anew, for
+     * half a second, when a buffer's size becomes a power of two or stops being one, and when bits 8 to 15 of
+     * a texel view's size become all zero or stop being so (measured on 22.3). */
+    rules.is_cpu = pm_on(&rules, PM_CPU_KERNELS);
     if (rules.is_cpu) {
         /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is
-         * one vector wide keeps register tiles in registers. Loads from storage buffers are bounds-checked
-         * lane by lane; texel fetches are one straight vector load, two to three times faster. */
-        rules.texel_inputs = true;
-        /* lavapipe compiles a kernel anew, for half a second, when a buffer's size becomes a power of two or
-         * stops being one, and when bits 8 to 15 of a texel view's size become all zero or stop being so
-         * (measured on 22.3). */
-        rules.even_views = true;
+         * one vector wide keeps register tiles in registers. */
         rules.gemm_lanes = 8;
         rules.lanes = 32;
     }

@@ -7,15 +7,22 @@
 
 typedef struct pm_rules {
     bool is_cpu; /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
-    bool texel_inputs; /* read inputs through uniform texel buffers */
-    bool even_views;   /* keep the sizes of texel views and buffers in one class: see rules.c */
+    uint32_t on; /* bits 1 << pm_feature: offered, and not turned off */
     /* How many rounds the loops of one invocation may make in all; see rules.c. */
     uint32_t most_rounds;
-    uint32_t lanes;      /* workgroup size of element-wise kernels */
-    uint32_t gemm_lanes; /* workgroup size of register-tile kernels: lanes along the output's columns */
+    uint32_t lanes;       /* workgroup size of element-wise kernels */
+    uint32_t gemm_lanes;  /* workgroup size of register-tile kernels: lanes along the output's columns */
+    uint32_t group_lanes; /* most lanes that work together: a power of two, 128 or 256 */
+    uint32_t tile[2];     /* rows and vec4 columns that every matrix tile shall have; 0: the best */
 } pm_rules;
 
-pm_rules pm_rules_for(const pm_device_facts *facts);
+/* `limits`, of which facts know already: for the rest. `off`: bits 1 << pm_feature. */
+pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint32_t off);
+
+static inline bool pm_on(const pm_rules *rules, pm_feature feature)
+{
+    return rules->on >> feature & 1u;
+}
 
 /* How much a device of this type is preferred; higher is better. */
 int pm_device_rank(pm_device_type type);

@@ -3,6 +3,7 @@
  * kernel turned by half a turn. */
 #include "base/status.h"
 #include "ops/check.h"
+#include "ops/epilogue.h"
 #include "ops/slab.h"
 #include "ops/table.h"
 #include "ops/tile.h"
@@ -197,7 +198,7 @@ static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
 
 /* `spread` as in shaders/conv2d.comp. Weights that cannot be bound whole are taken tap by tap, as many as
  * can; samples of which the slices cannot, in smaller slices. */
-static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
+static void lower_sums(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
 {
     uint64_t tap_bytes = (uint64_t)pm_round4(c->channels) * pm_round4(c->out_channels) * 4;
     uint64_t in_reach = (pm_reach(lowering, 4) - PM_BIND_ALIGN) / tap_bytes;
@@ -218,9 +219,26 @@ static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spre
     }
 }
 
-/* Whether this is the product of the pixels' channels and a matrix. */
-static bool is_product(const conv_attr *c)
+static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
 {
+    uint32_t pixels = c->out_height * c->out_width, channels = c->out_channels;
+    pm_addend addends[] = {{o.bias, 1, c->batch * pixels, channels, PM_BIAS_EPILOGUE},
+                           {o.per_sample, c->batch, pixels, channels, PM_SAMPLE_EPILOGUE},
+                           {o.residual, c->batch * pixels, 1, channels, PM_RESIDUAL_EPILOGUE}};
+    uint32_t inside = pm_addends_inside(lowering, addends, 3);
+    pm_tensor out = o.y;
+    o.y = pm_addends_begin(lowering, addends, inside, 3, out);
+    if (inside < 1) o.bias = PM_NONE;
+    if (inside < 2) o.per_sample = PM_NONE;
+    if (inside < 3) o.residual = PM_NONE;
+    lower_sums(lowering, c, spread, o);
+    pm_lower_addends(lowering, o.y, addends, inside, 3, out);
+}
+
+/* Whether this is the product of the pixels' channels and a matrix. */
+static bool is_product(const pm_lowering *lowering, const conv_attr *c)
+{
+    if (!pm_on(lowering->rules, PM_PRODUCT_CONVOLUTIONS)) return false;
     return c->kernel_height == 1 && c->kernel_width == 1 && c->stride == 1 && c->out_height == c->height &&
            c->out_width == c->width;
 }
@@ -229,7 +247,7 @@ static void lower_conv2d(pm_lowering *lowering, const pm_node *node)
 {
     const conv_attr *c = PM_ATTR(conv_attr, node);
     const pm_tensor *in = node->in;
-    if (is_product(c) && !pm_is(in[IN_PER_SAMPLE])) {
+    if (is_product(lowering, c) && !pm_is(in[IN_PER_SAMPLE])) {
         pm_lower_product(lowering, (pm_product){.layout = PM_AB,
                                                 .m = c->batch * c->height * c->width,
                                                 .n = c->out_channels,
@@ -252,7 +270,7 @@ static void lower_conv2d_data(pm_lowering *lowering, const pm_node *node)
 {
     const conv_attr *c = PM_ATTR(conv_attr, node);
     pm_tensor dy = node->in[GRAD_IN_DY], weight = node->in[GRAD_IN_OTHER];
-    if (is_product(c)) {
+    if (is_product(lowering, c)) {
         pm_lower_product(lowering, (pm_product){.layout = PM_ABT,
                                                 .m = c->batch * c->height * c->width,
                                                 .n = c->channels,

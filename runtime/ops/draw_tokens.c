@@ -237,16 +237,19 @@ static void shape_draw_tokens(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(logits.dim[0]));
 }
 
+#define CANDIDATES 7u /* as in shaders/draw_tokens.comp */
+
 /* A CPU driver, and a row that is soon done, are better off without lanes that wait for each other. But
  * Mesa's CPU driver ends loops, silently, when one invocation has been through all of its loops 65535 times
  * together: there a long row is shared out as well. */
 static uint32_t row_lanes_of(const pm_lowering *lowering, const pm_draw_attr *attr, uint32_t width)
 {
     uint32_t sweeps = 3u + (cuts_k(&attr->args, width) ? 11u : 0u) + (cuts_p(&attr->args) ? 12u : 0u);
-    if (attr->row_lanes > 0) return attr->row_lanes;
-    if (lowering->rules->is_cpu) return sweeps * width < 32768 ? 1 : 256;
+    uint32_t most = lowering->rules->group_lanes;
+    if (attr->row_lanes > 0) return attr->row_lanes < most ? attr->row_lanes : most;
+    if (lowering->rules->is_cpu) return sweeps * width < 32768 ? 1 : most;
     if (width < 128) return 1;
-    return width < 2048 ? 64 : 256;
+    return width < 2048 ? 64 : most;
 }
 
 /* What was seen of each row's sample, [rows, width]: what cannot be bound whole is cut like the logits. */
@@ -276,6 +279,7 @@ static void lower_draw_tokens(pm_lowering *lowering, const pm_node *node)
     if (by_row) seen = seen_by_row(lowering, seen, rows, width);
 
     pm_dispatch *d = pm_dispatch_begin(lowering, "draw_tokens", lanes);
+    d->shared_bytes = CANDIDATES * 8 * row_lanes;
     pm_spec(d, row_lanes);
     pm_spec(d, penalty);
     pm_spec(d, args->temperature <= 0.0f);

@@ -238,15 +238,17 @@ static void lower_head_loss_backward(pm_lowering *lowering, const pm_node *node)
         if (attr->wants_input[i]) out[i] = node->out[n++];
     }
     bias_sums bias = begin_dbias(&h);
+    bool in_place = pm_on(lowering->rules, PM_LOGITS_IN_PLACE);
+    pm_tensor dlogits = in_place ? logits : chunk_scratch(&h);
     for (uint32_t first = 0; first < h.rows; first += attr->chunk) {
         uint32_t rows = rows_at(&h, first);
         lower_logits(&h, first, logits);
         pm_lower_loss_gradient(lowering, logits,
                                rows_of(&h, node->in[GRAD_RECORD], first, rows, PM_RECORD_WIDTH),
-                               node->in[GRAD_LOSS], logits, rows, attr->vocabulary);
-        if (attr->wants_input[HEAD_X]) lower_dx(&h, first, logits, out[HEAD_X]);
-        if (attr->wants_input[HEAD_WEIGHT]) lower_dweight(&h, first, logits, out[HEAD_WEIGHT]);
-        if (attr->wants_input[HEAD_BIAS]) lower_dbias(&h, &bias, first, logits, out[HEAD_BIAS]);
+                               node->in[GRAD_LOSS], dlogits, rows, attr->vocabulary);
+        if (attr->wants_input[HEAD_X]) lower_dx(&h, first, dlogits, out[HEAD_X]);
+        if (attr->wants_input[HEAD_WEIGHT]) lower_dweight(&h, first, dlogits, out[HEAD_WEIGHT]);
+        if (attr->wants_input[HEAD_BIAS]) lower_dbias(&h, &bias, first, dlogits, out[HEAD_BIAS]);
     }
     if (attr->wants_input[HEAD_BIAS]) end_dbias(&h, &bias, out[HEAD_BIAS]);
 }

@@ -18,13 +18,14 @@ static bool is_f32(const pm_graph *graph, pm_tensor tensor)
 
 void pm_lower_sum_partials(pm_lowering *lowering, pm_tensor partials, uint32_t n, float scale, pm_tensor out)
 {
-    if (!pm_fits_whole(lowering, partials, 1)) { /* what each lane of the one workgroup would begin with */
-        pm_tensor lanes = pm_scratch(lowering, PM_DTYPE_F32, PM_TREE_LANES);
-        pm_lower_columns(lowering, partials, lanes, n, PM_TREE_LANES);
+    if (!pm_fits_whole(lowering, partials, 1)) { /* what the leaves of the tree would begin with */
+        pm_tensor lanes = pm_scratch(lowering, PM_DTYPE_F32, PM_TREE_LEAVES);
+        pm_lower_columns(lowering, partials, lanes, n, PM_TREE_LEAVES);
         partials = lanes;
-        n = PM_TREE_LANES;
+        n = PM_TREE_LEAVES;
     }
-    pm_dispatch *d = pm_dispatch_begin(lowering, "sum_partials", PM_TREE_LANES);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "sum_partials", lowering->rules->group_lanes);
+    d->shared_bytes = 4 * PM_TREE_LEAVES;
     pm_push_u32(d, n);
     pm_push_f32(d, scale);
     pm_bind_in(d, partials, 1, 0);

@@ -45,6 +45,7 @@ typedef struct pm_dispatch {
     pm_binding bind[PM_MAX_BINDINGS];
     uint32_t n_bind;
     uint32_t groups[3], split_axis;
+    uint32_t shared_bytes; /* shared memory of a workgroup */
     double flops;
     uint32_t node; /* index of the node it belongs to */
 } pm_dispatch;

@@ -38,13 +38,14 @@ static void lower_norm(pm_lowering *lowering, const pm_node *node)
     pm_bind_out(d, partial, PM_CHUNK_LANES * 16);
     pm_groups(d, pm_chunks(count), 1, 1, 0, 2.0 * count);
 
-    if (!pm_fits_whole(lowering, partial, 4)) { /* what each lane of the one workgroup would begin with */
-        pm_tensor lane_sums = pm_scratch(lowering, PM_DTYPE_F32, PM_TREE_LANES * 4);
-        pm_lower_columns(lowering, partial, lane_sums, partials * 4, PM_TREE_LANES * 4);
+    if (!pm_fits_whole(lowering, partial, 4)) { /* what the leaves of the tree would begin with */
+        pm_tensor lane_sums = pm_scratch(lowering, PM_DTYPE_F32, PM_TREE_LEAVES * 4);
+        pm_lower_columns(lowering, partial, lane_sums, partials * 4, PM_TREE_LEAVES * 4);
         partial = lane_sums;
-        partials = PM_TREE_LANES;
+        partials = PM_TREE_LEAVES;
     }
-    d = pm_dispatch_begin(lowering, "global_norm_finish", PM_TREE_LANES);
+    d = pm_dispatch_begin(lowering, "global_norm_finish", lowering->rules->group_lanes);
+    d->shared_bytes = 16 * PM_TREE_LEAVES;
     pm_push_u32(d, partials);
     pm_bind_in(d, partial, 4, 0);
     pm_bind_out(d, node->out[0], 0);

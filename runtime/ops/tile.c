@@ -1,6 +1,7 @@
 /* The register tile that serves a shape, and products lowered to it; see tile.h. */
 #include "ops/tile.h"
 
+#include "ops/epilogue.h"
 #include "ops/slab.h"
 
 /* Few tiles, since a driver compiles each long unrolled kernel anew. In the order of preference where costs
@@ -43,7 +44,12 @@ pm_tile pm_tile_for(const pm_rules *rules, uint32_t m, uint32_t n)
         rules->is_cpu ? sizeof cpu_sizes / sizeof cpu_sizes[0] : sizeof gpu_sizes / sizeof gpu_sizes[0];
     uint32_t n_lanes = rules->is_cpu ? sizeof cpu_log2_lanes / sizeof cpu_log2_lanes[0]
                                      : sizeof gpu_log2_lanes / sizeof gpu_log2_lanes[0];
+    tile_size pinned = {rules->tile[0], rules->tile[1]};
     pm_tile best = {0};
+    if (pinned.rows) {
+        sizes = &pinned;
+        n_sizes = 1;
+    }
     for (uint32_t s = 0; s < n_sizes; s++) {
         for (uint32_t l = 0; l < n_lanes; l++) {
             if (rules->gemm_lanes >> log2_lanes[l] == 0) continue;
@@ -327,9 +333,10 @@ static void lower_matrix(pm_lowering *lowering, const padded_product *q, uint32_
     }
 }
 
-void pm_lower_product(pm_lowering *lowering, pm_product p)
+static void lower_product(pm_lowering *lowering, pm_product p)
 {
-    if (p.batch > 1 && p.a_batched && !p.b_batched && p.layout != PM_ATB) {
+    bool tall = pm_on(lowering->rules, PM_TALL_PRODUCTS);
+    if (tall && p.batch > 1 && p.a_batched && !p.b_batched && p.layout != PM_ATB) {
         p.m *= p.batch; /* one tall matrix */
         p.batch = 1;
     }
@@ -339,4 +346,18 @@ void pm_lower_product(pm_lowering *lowering, pm_product p)
         if (pm_dispatch_stays(lowering)) return;
     }
     for (uint32_t z = 0; z < p.batch; z++) lower_matrix(lowering, &q, z);
+}
+
+void pm_lower_product(pm_lowering *lowering, pm_product p)
+{
+    uint64_t rows = (uint64_t)p.batch * p.m;
+    pm_addend addends[] = {{p.bias, 1, (uint32_t)rows, p.n, PM_BIAS_EPILOGUE},
+                           {p.residual, (uint32_t)rows, 1, p.n, PM_RESIDUAL_EPILOGUE}};
+    uint32_t inside = pm_addends_inside(lowering, addends, 2);
+    pm_tensor out = p.c;
+    p.c = pm_addends_begin(lowering, addends, inside, 2, out);
+    if (inside < 1) p.bias = PM_NONE;
+    if (inside < 2) p.residual = PM_NONE;
+    lower_product(lowering, p);
+    pm_lower_addends(lowering, p.c, addends, inside, 2, out);
 }

@@ -35,10 +35,10 @@ static uint64_t least_of(uint64_t a, uint64_t b)
 static void find_ranges(const pm_plan *plan, pm_lowering *lowering)
 {
     const pm_device_facts *facts = &plan->device->facts;
-    uint64_t pretended = plan->options.storage_range ? plan->options.storage_range : UINT64_MAX;
+    uint64_t pretended = plan->device->limits.storage_range;
     uint64_t storage = facts->max_storage_range, texels = facts->max_texel_elements * 4;
-    bool use_texels = plan->device->rules.texel_inputs && texels > storage + PM_VIEW_SLACK;
-    if (pretended < PM_BIND_ALIGN) pretended = PM_BIND_ALIGN;
+    bool use_texels = pm_on(&plan->device->rules, PM_TEXEL_INPUTS) && texels > storage + PM_VIEW_SLACK;
+    if (pretended == 0) pretended = UINT64_MAX;
     uint64_t input = use_texels ? texels - PM_VIEW_SLACK : storage;
     lowering->storage_range = least_of(storage, pretended) / PM_BIND_ALIGN * PM_BIND_ALIGN;
     lowering->input_range = least_of(input, pretended) / PM_BIND_ALIGN * PM_BIND_ALIGN;

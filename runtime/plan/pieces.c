@@ -54,7 +54,7 @@ static uint64_t texel_bytes(const pm_binding *binding)
  * cut until they do. */
 static bool can_use_texels(const pm_plan *plan, const pm_dispatch *dispatch)
 {
-    if (!plan->device->rules.texel_inputs) return false;
+    if (!pm_on(&plan->device->rules, PM_TEXEL_INPUTS)) return false;
     for (uint32_t b = 0; b < dispatch->n_bind; b++) {
         const pm_binding *binding = &dispatch->bind[b];
         if (binding->access != PM_READ || binding->stride) continue;
@@ -70,19 +70,17 @@ static uint64_t groups_per_piece(const pm_plan *plan, const pm_dispatch *dispatc
                                  pm_error *error)
 {
     const pm_device_facts *facts = &plan->device->facts;
-    uint64_t range_limit = facts->max_storage_range;
+    uint64_t range_limit = facts->max_storage_range, pretended = plan->device->limits.storage_range;
     uint64_t most = facts->max_groups[dispatch->split_axis];
     char text[64];
-    if (plan->options.storage_range && plan->options.storage_range < range_limit) {
-        range_limit = plan->options.storage_range;
-    }
+    if (pretended && pretended < range_limit) range_limit = pretended;
     for (uint32_t b = 0; b < dispatch->n_bind; b++) {
         const pm_binding *binding = &dispatch->bind[b];
         uint64_t limit = range_limit & ~15ull;
         uint64_t bytes = pm_bytes_of(plan->graph, binding->tensor);
         bool texel = texels && binding->access == PM_READ;
         if (texel) limit = facts->max_texel_elements * texel_bytes(binding);
-        if (texel && plan->options.storage_range && limit > range_limit) limit = range_limit;
+        if (texel && pretended && limit > range_limit) limit = range_limit;
         if (bytes <= limit) continue;
         uint64_t fits =
             binding->stride && limit > binding->halo ? (limit - binding->halo) / binding->stride : 0;
@@ -110,6 +108,18 @@ static pm_status check_other_axes(const pm_plan *plan, const pm_dispatch *dispat
                        plan->device->facts.max_groups[axis]);
     }
     return PM_OK;
+}
+
+/* Dispatch rules ask the device's rules for sizes, so that this is a fault of theirs. */
+static pm_status check_workgroup(const pm_plan *plan, const pm_dispatch *dispatch, pm_error *error)
+{
+    const pm_device_facts *facts = &plan->device->facts;
+    if (dispatch->spec[0] <= facts->max_invocations && dispatch->shared_bytes <= facts->max_shared_bytes)
+        return PM_OK;
+    return pm_fail(error, PM_FAILED,
+                   "%s: workgroups of %u with %u bytes of shared memory, and %s has %u and %u",
+                   dispatch->shader, dispatch->spec[0], dispatch->shared_bytes, facts->name,
+                   facts->max_invocations, facts->max_shared_bytes);
 }
 
 static pm_piece *add_piece(pm_plan *plan)
@@ -200,6 +210,7 @@ static pm_status cut_dispatch(pm_plan *plan, uint32_t index, pm_error *error)
     pm_pipeline pipeline;
     pm_pipeline_key key = key_of(plan, dispatch, texels);
     pm_status status = check_other_axes(plan, dispatch, error);
+    if (status == PM_OK) status = check_workgroup(plan, dispatch, error);
     if (status == PM_OK) status = pm_pipeline_get(plan->device, &key, &pipeline, error);
     for (uint64_t base = 0; status == PM_OK && base < total; base += size) {
         pm_piece *piece = add_piece(plan);

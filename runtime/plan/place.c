@@ -120,6 +120,10 @@ static uint32_t find_items(pm_plan *plan, pm_placement **items)
     for (uint32_t id = 1; id < plan->n_tensors; id++) {
         pm_placement *placement = &plan->placements[id];
         if (!placement->used) continue;
+        if (!pm_on(&plan->device->rules, PM_MEMORY_REUSE)) { /* all alive together */
+            placement->first = 0;
+            placement->last = PM_NEVER;
+        }
         placement->bytes =
             (pm_bytes_of(plan->graph, (pm_tensor){id}) + alignment - 1) / alignment * alignment;
         if (pm_needs_slack(&plan->device->rules, placement->bytes)) placement->bytes += alignment;
@@ -136,7 +140,7 @@ static void add_up(pm_plan *plan)
     VkDeviceSize total = 0;
     for (uint32_t i = 0; i < plan->n_blocks; i++) {
         bool power_of_two = (plan->block_bytes[i] & (plan->block_bytes[i] - 1)) == 0;
-        if (power_of_two && plan->device->rules.even_views)
+        if (power_of_two && pm_on(&plan->device->rules, PM_EVEN_VIEWS))
             plan->block_bytes[i] += plan->device->facts.buffer_alignment;
         total += plan->block_bytes[i];
     }

@@ -87,7 +87,8 @@ static pm_status begin(pm_device *device, pm_graph *graph, const pm_plan_options
     plan->graph = graph;
     plan->traced = device->trace != NULL;
     if (options) plan->options = *options;
-    if (plan->options.submit_seconds <= 0) plan->options.submit_seconds = 0.1;
+    if (plan->options.submit_seconds <= 0)
+        plan->options.submit_seconds = device->limits.submit ? (double)device->limits.submit / 1e3 : 0.1;
     status = pm_plan_lower(plan, error);
     return status == PM_OK ? pm_plan_place(plan, error) : status;
 }

@@ -98,12 +98,12 @@ void pm_plan_unrecord(pm_plan *plan);
 /* Fills states and parameters: zeros, constants' data, and the parameters' initial values from the seed. */
 pm_status pm_plan_initialise(pm_plan *plan, pm_error *error);
 
-/* Whether a texel view of this many bytes should be PM_VIEW_SLACK bytes longer (pm_rules.even_views); tensors
+/* Whether a texel view of this many bytes should be PM_VIEW_SLACK bytes longer (PM_EVEN_VIEWS); tensors
  * have that much room behind them where it may be needed. */
 #define PM_VIEW_SLACK 256u
 static inline bool pm_needs_slack(const pm_rules *rules, uint64_t bytes)
 {
-    return rules->even_views && (bytes >> 8 & 255u) == 0;
+    return pm_on(rules, PM_EVEN_VIEWS) && (bytes >> 8 & 255u) == 0;
 }
 
 /* The bytes of a whole tensor. */

@@ -55,7 +55,8 @@ static pm_status find_barriers(pm_plan *plan, pm_error *error)
     for (uint32_t i = 0; h.ranges && h.written && i < plan->n_pieces; i++) {
         pm_piece *piece = &plan->pieces[i];
         const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
-        piece->barrier = must_wait(&h, dispatch, piece);
+        bool always = !pm_on(&plan->device->rules, PM_FEW_BARRIERS);
+        piece->barrier = always || must_wait(&h, dispatch, piece);
         if (piece->barrier) {
             h.count = 0;
             plan->stats.barriers++;

@@ -37,12 +37,13 @@ static pm_status run_measuring(pm_plan *plan, pm_error *error)
 static pm_status run_measured(pm_plan *plan, pm_error *error)
 {
     VkCommandBuffer batch[64];
+    uint32_t most = pm_on(&plan->device->rules, PM_SUBMIT_MERGING) ? 64 : 1;
     pm_status status = PM_OK;
     plan->stats.submits = 0;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_grains;) {
         uint32_t count = 0;
         double seconds = 0;
-        while (i < plan->n_grains && count < 64 &&
+        while (i < plan->n_grains && count < most &&
                (count == 0 || seconds + plan->grains[i].seconds <= plan->options.submit_seconds)) {
             seconds += plan->grains[i].seconds;
             batch[count++] = plan->grains[i++].commands;
