@@ -3,7 +3,8 @@
  *
  * exactness FOLDER [CHECKSUM...]
  * exactness --trace FOLDER    only the first steps, node by node
- * exactness --nodes FOLDER > tools/exactness_sums.inc    what --trace expects from then on */
+ * exactness --nodes FOLDER > tools/exactness_sums.inc    what --trace expects from then on: to be written
+ * anew after every change of the models' graphs */
 #include "exactness.h"
 
 #include "pumice.h"

@@ -93,7 +93,11 @@ fi
 has '<- used' && has 'driver' && has 'memory'
 good devices --json && has '"chosen": true'
 expect 4 'matches' devices --device no-such-device
-good check --op binary && has '^ok   binary' && has 'cases are right'
+good check --op binary && has '^ok   binary .* exact, .* f32' && has 'cases are right' && has '^arithmetic: '
+has 'fma\(\) rounds (once|twice)' && has 'denormal operands' && has '^limits: ' && has '^driver: '
+good check --op binary --precision f32 --large --json && has '"rounds": true' && has '"wrong": 0'
+good check --exact && has 'the same bits as everywhere'
+expect 7 'no model of this name' check --finite no-such-thing
 good bench matmul 17 33 9 --repeats 2 --json && has '"name": "matmul 17 33 9"' && has '"median"|"seconds"'
 good bench conv 1 5 7 3 4 1 --backward --repeats 1 && has '^conv and gradient 1 5 7 3 4 1 '
 
@@ -121,6 +125,14 @@ for file in checkpoint.safetensors model.safetensors log.jsonl loss.svg samples-
 done
 grep -q '"step":6,"loss":' whole/log.jsonl || fail "the last step is not in the log"
 grep -q '<polyline' whole/loss.svg || fail "the curve has no line"
+
+# Where the first NaN comes from: from nowhere here; from a weight whose bits are overwritten.
+good check --finite whole/model.safetensors --data data && has '^all finite: '
+good check --finite fashion-tiny --data data --json && has '"finite": true'
+{ head -c -4 whole/model.safetensors; printf '\0\0\300\177'; } >nan.safetensors
+"$pumice" -q check --finite nan.safetensors --data data >out 2>err
+[ $? = 1 ] || fail "a model with a NaN is finite"
+has '^sampling: .* has NaN at element [0-9]+ .* before anything is computed; the first to read it is node [0-9]+, '
 
 # Half of it, then the rest: the same bits, and a log that goes on.
 good train fashion-tiny "${tiny[@]}" --steps 3 --out half

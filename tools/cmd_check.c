@@ -186,6 +186,8 @@ static pm_status finite_step(pm_device *device, pm_recipe *recipe, const pm_mode
                              pm_error *error)
 {
     cli_source source;
+    if (args.data && strlen(args.data) >= sizeof recipe->data.source)
+        return pm_fail(error, PM_BAD_USAGE, "%.100s: the path is too long", args.data);
     if (args.data) (void)snprintf(recipe->data.source, sizeof recipe->data.source, "%s", args.data);
     pm_status status = cli_source_open(recipe, &source, error);
     if (status != PM_OK && model && !args.data) {
