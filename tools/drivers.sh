@@ -50,6 +50,7 @@ trap 'exit 130' INT TERM
 
 # Where this machine's apt gets Debian from.
 mirror() {
+    # shellcheck disable=SC2016
     apt-get indextargets --format '$(SITE) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
         awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
 }
@@ -186,9 +187,10 @@ amd_new() {
 # Two at a time.
 jobs_of() {
     local job
+    # shellcheck disable=SC2162
     while read -r job; do
         while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
-        $job &
+        $job </dev/null &
     done
     wait
 }
@@ -241,14 +243,16 @@ LIST
 
 # ---- Running ---------------------------------------------------------------------------------------------
 
-# run_driver NAME PLACE CHECK_OPTIONS VARIABLE=VALUE...
+# run_driver NAME PLACE all|quick VARIABLE=VALUE...: with one thread, since two drivers run at a time.
 run_driver() {
-    local name=$1 place=$2 options=$3 folder status=0
+    local name=$1 place=$2 options="" folder status=0
+    [ "$3" = all ] || options=--quick
     shift 3
     local pumice exactness=$build/tests/exactness expected
     pumice=$(pumice_in "$place")
     read -r expected <tests/expected.txt
-    folder=$work
+    folder=$work/$name.files
+    mkdir -p "$folder"
     if [ "$place" != host ]; then
         exactness=/pumice/exactness
         folder=/tmp
@@ -259,16 +263,26 @@ run_driver() {
     # shellcheck disable=SC2086
     in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 900 "$exactness" "$folder" $expected \
         >"$work/$name.exactness" 2>&1 && echo same >>"$work/$name.exactness" || status=1
-    say "$name: $([ "$status" = 0 ] && echo right || echo WRONG)"
-    [ "$status" = 0 ] || echo "$name" >>"$work/wrong"
+    if [ "$status" = 0 ]; then
+        say "$name: right"
+    else
+        say "$name: WRONG"
+        echo "$name" >>"$work/wrong"
+    fi
 }
 
 run_all() {
     local icd
-    run_driver lavapipe-12 host "" VK_ICD_FILENAMES="$(ls $icds/lvp_icd*.json)"
-    if has_root trixie; then run_driver lavapipe-13 trixie "" VK_ICD_FILENAMES=$icds/lvp_icd.json; fi
-    if has_root unstable; then run_driver lavapipe-unstable unstable "" VK_ICD_FILENAMES=$icds/lvp_icd.json; fi
-    if icd=$(tools/swiftshader.sh); then run_driver swiftshader host --quick VK_ICD_FILENAMES="$icd"; fi
+    {
+        echo "run_driver lavapipe-12 host all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
+        if has_root trixie; then
+            echo "run_driver lavapipe-13 trixie all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+        fi
+        if has_root unstable; then
+            echo "run_driver lavapipe-unstable unstable all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+        fi
+        if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host quick VK_ICD_FILENAMES=$icd"; fi
+    } | jobs_of
 }
 
 # ---- All of it -------------------------------------------------------------------------------------------
