@@ -99,9 +99,9 @@ make_intel_shim() {
 # The host's binaries, and the models where they look for them.
 put_pumice() {
     local root=$cache/$1
-    mkdir -p "$root/pumice" "$root$source/models"
-    cp "$build/pumice" "$build/tests/exactness" "$root/pumice/"
-    cp -r "$source/models/weights" "$root$source/models/"
+    mkdir -p "$root/pumice" "$root$source/models" &&
+        cp --remove-destination "$build/pumice" "$build/tests/exactness" "$root/pumice/" &&
+        cp -r "$source/models/weights" "$root$source/models/" || return 1
     chroot "$root" /pumice/pumice --version >/dev/null 2>&1 || {
         say "the binary built here does not run in Debian $1"
         return 1
