@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What every vendor's driver makes of Pumice, without any vendor's GPU. Writes docs/drivers.md.
 #
-#   tools/drivers.sh            all of it: drivers that run on a CPU run `pumice check` and the exactness program;
+#   tools/drivers.sh            all of it: drivers that run on a CPU run `pumice check`, also with --exact;
 #                               compilers of GPUs compile every kernel that would be used there
 #   tools/drivers.sh --update   the same, and takes the compilers' numbers as the new baseline
 #   tools/drivers.sh --quick    the host's own drivers alone, against the baseline; writes no document
@@ -50,6 +50,7 @@ trap 'exit 130' INT TERM
 
 # Where this machine's apt gets Debian from.
 mirror() {
+    # shellcheck disable=SC2016
     apt-get indextargets --format '$(SITE) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
         awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
 }
@@ -98,9 +99,9 @@ make_intel_shim() {
 # The host's binaries, and the models where they look for them.
 put_pumice() {
     local root=$cache/$1
-    mkdir -p "$root/pumice" "$root$source/models"
-    cp "$build/pumice" "$build/tests/exactness" "$root/pumice/"
-    cp -r "$source/models/weights" "$root$source/models/"
+    mkdir -p "$root/pumice" "$root$source/models" &&
+        cp --remove-destination "$build/pumice" "$root/pumice/" &&
+        cp -r "$source/models/weights" "$root$source/models/" || return 1
     chroot "$root" /pumice/pumice --version >/dev/null 2>&1 || {
         say "the binary built here does not run in Debian $1"
         return 1
@@ -110,7 +111,7 @@ put_pumice() {
 set_up_roots() {
     roots=
     [ "$(id -u)" = 0 ] || die "roots of other Debians can only be made by root; --quick needs none"
-    [ -x "$build/tests/exactness" ] || die "build first: cmake --build --preset release"
+    [ -x "$build/pumice" ] || die "build first: cmake --build --preset release"
     command -v debootstrap >/dev/null || { refresh_lists debootstrap; apt_get install debootstrap; }
     mkdir -p "$cache"
     if make_root trixie "$run_packages,$shim_packages" && put_pumice trixie; then roots+=" trixie"; fi
@@ -186,9 +187,10 @@ amd_new() {
 # Two at a time.
 jobs_of() {
     local job
+    # shellcheck disable=SC2162
     while read -r job; do
         while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
-        $job &
+        $job </dev/null &
     done
     wait
 }
@@ -241,34 +243,41 @@ LIST
 
 # ---- Running ---------------------------------------------------------------------------------------------
 
-# run_driver NAME PLACE CHECK_OPTIONS VARIABLE=VALUE...
+# run_driver NAME PLACE all|quick VARIABLE=VALUE...: with one thread, since two drivers run at a time.
 run_driver() {
-    local name=$1 place=$2 options=$3 folder status=0
+    local name=$1 place=$2 options="" pumice folder=/tmp status=0
+    [ "$3" = all ] || options=--quick
     shift 3
-    local pumice exactness=$build/tests/exactness expected
     pumice=$(pumice_in "$place")
-    read -r expected <tests/expected.txt
-    folder=$work
-    if [ "$place" != host ]; then
-        exactness=/pumice/exactness
-        folder=/tmp
+    if [ "$place" = host ]; then
+        folder=$work/$name.files
+        mkdir -p "$folder"
     fi
     # shellcheck disable=SC2086
-    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 900 "$pumice" check $options >"$work/$name.check" 2>&1 ||
+    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 900 nice -n 5 "$pumice" check $options >"$work/$name.check" 2>&1 ||
         status=1
-    # shellcheck disable=SC2086
-    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 900 "$exactness" "$folder" $expected \
-        >"$work/$name.exactness" 2>&1 && echo same >>"$work/$name.exactness" || status=1
-    say "$name: $([ "$status" = 0 ] && echo right || echo WRONG)"
-    [ "$status" = 0 ] || echo "$name" >>"$work/wrong"
+    in_place "$place" XDG_CACHE_HOME="$folder" TMPDIR="$folder" "$@" timeout 900 nice -n 5 "$pumice" check --exact --quiet \
+        >"$work/$name.exactness" 2>&1 || status=1
+    if [ "$status" = 0 ]; then
+        say "$name: right"
+    else
+        say "$name: WRONG"
+        echo "$name" >>"$work/wrong"
+    fi
 }
 
 run_all() {
     local icd
-    run_driver lavapipe-12 host "" VK_ICD_FILENAMES="$(ls $icds/lvp_icd*.json)"
-    if has_root trixie; then run_driver lavapipe-13 trixie "" VK_ICD_FILENAMES=$icds/lvp_icd.json; fi
-    if has_root unstable; then run_driver lavapipe-unstable unstable "" VK_ICD_FILENAMES=$icds/lvp_icd.json; fi
-    if icd=$(tools/swiftshader.sh); then run_driver swiftshader host --quick VK_ICD_FILENAMES="$icd"; fi
+    {
+        echo "run_driver lavapipe-12 host all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
+        if has_root trixie; then
+            echo "run_driver lavapipe-13 trixie all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+        fi
+        if has_root unstable; then
+            echo "run_driver lavapipe-unstable unstable all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+        fi
+        if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host quick VK_ICD_FILENAMES=$icd"; fi
+    } | jobs_of
 }
 
 # ---- All of it -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016
 # Sourced by drivers.sh: tables out of what `pumice check --compile` printed. NAME.compile in a folder is one
 # GPU's; the columns are those of tools/check_compile.c.
 
@@ -55,11 +55,23 @@ compare_baseline() {
         }' "$2" -
 }
 
+# The files of that kind, in the order of drivers.sh's lists.
+ordered() {
+    local name
+    for name in $names; do
+        if [ -e "$1/$name.$2" ]; then echo "$1/$name.$2"; fi
+    done
+}
+
+names="lavapipe-12 lavapipe-13 lavapipe-unstable swiftshader
+    polaris10-host polaris10 vega10-host vega10 navi10-host navi10 navi21-host navi21 navi31 navi31-new gfx1201
+    skl icl tgl adl dg2 mtl lnl bmg pascal turing turing-new ampere ada hopper blackwell adreno660 adreno740 apple-m1"
+
 compiles_table() {
     local file
     echo '| GPU | compiler | pipelines | most registers | with spills | least occupancy | subgroup of matmul |'
     echo '|---|---|---|---|---|---|---|'
-    for file in $(ls -tr "$1"/*.compile); do
+    for file in $(ordered "$1" compile); do
         awk -v gpu="$(basename "$file" .compile)" "$report_functions"'
             /^driver: / && !driver { driver = $0; sub(/^driver: /, "", driver) }
             /^device: / && !device { device = $0; sub(/^device: */, "", device); sub(/ *$/, "", device) }
@@ -83,7 +95,7 @@ hot_table() {
     local file
     printf '| GPU | %s |\n' "${hot//;/ | }"
     printf '|---|%s\n' "$(tr -dc ';\n' <<<"$hot;" | sed 's/;/---|/g')"
-    for file in $(ls -tr "$1"/*.compile); do
+    for file in $(ordered "$1" compile); do
         awk -v gpu="$(basename "$file" .compile)" -v hot="$hot" -v variant="$2" "$report_functions"'
             is_row() && $2 == variant {
                 key = kernel()
@@ -104,13 +116,13 @@ hot_table() {
 
 runs_table() {
     local file name
-    echo '| driver | `pumice check` | exactness |'
+    echo '| driver | `pumice check` | `pumice check --exact` |'
     echo '|---|---|---|'
-    for file in $(ls -tr "$1"/*.check); do
+    for file in $(ordered "$1" check); do
         name=$(basename "$file" .check)
         printf '| %s: %s | %s | %s |\n' "$name" "$(sed -n 's/^driver: \([^,]*\).*/\1/p' "$file" | head -n 1)" \
             "$(grep -E 'cases are right' "$file" || tail -n 1 "$file")" \
-            "$(grep -qx same "$1/$name.exactness" && echo 'the expected sums' || tail -n 1 "$1/$name.exactness")"
+            "$(tail -n 1 "$1/$name.exactness")"
     done
 }
 
@@ -118,9 +130,10 @@ write_document() {
     cat <<TEXT
 # What every vendor's driver makes of Pumice
 
-Made by \`tools/drivers.sh\` on $(LC_ALL=C date -u '+%-d %B %Y'), of $(git -C "$source" describe --always 2>/dev/null || echo 'a source tree').
+Made by \`tools/drivers.sh\` on $(LC_ALL=C date -u '+%-d %B %Y'), of $(git describe --always 2>/dev/null || echo 'a source tree').
 No GPU was there. Two things can be had without one. Some drivers *run* on the CPU: every operator is held
-against plain C there, and training and sampling must give the sums of \`tests/expected.txt\`. The compilers of
+against plain C there, and 50 training steps of tiny models and samples by every sampler must have the checksums of
+\`tests/expected.txt\`. The compilers of
 the others *compile*, in front of a kernel that is not there: every kernel that operators and shipped models would
 use on that GPU, in the tiles and the subgroup sizes that would be chosen, and the compiler says what became of it.
 **What is not in the first table has not executed**; and nothing here is a measured time.

@@ -10,10 +10,12 @@ typedef struct pm_rules {
     uint32_t on; /* bits 1 << pm_feature: offered, and not turned off */
     /* How many rounds the loops of one invocation may make in all; see rules.c. */
     uint32_t most_rounds;
-    uint32_t lanes;       /* workgroup size of element-wise kernels */
-    uint32_t gemm_lanes;  /* workgroup size of register-tile kernels: lanes along the output's columns */
-    uint32_t group_lanes; /* most lanes that work together: a power of two, 128 or 256 */
-    uint32_t tile[2];     /* rows and vec4 columns that every matrix tile shall have; 0: the best */
+    uint32_t lanes;           /* workgroup size of element-wise kernels */
+    uint32_t gemm_lanes;      /* workgroup size of register-tile kernels: lanes along the output's columns */
+    uint32_t group_lanes;     /* most lanes that work together: a power of two, 128 or 256 */
+    uint32_t tile[2];         /* rows and vec4 columns that every matrix tile shall have; 0: the best */
+    uint32_t tile_vec4s;      /* most vec4s that an invocation of those adds up in registers */
+    uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
 } pm_rules;
 
 /* `limits`, of which facts know already: for the rest. `off`: bits 1 << pm_feature. */

@@ -123,18 +123,21 @@ typedef struct attention_kernel {
     const attention_geometry *geometry;
     uint32_t heads;              /* of that side */
     uint32_t lanes, tile, tiles; /* tiles: of a head */
+    uint32_t block;              /* rows of the other side that a step takes */
     bool over_keys, ragged;
 } attention_kernel;
 
 /* Rows of a lane. A CPU driver reads what all lanes want as often as there are lanes, so that many rows a
  * lane pay; of four to eight, the number that leaves the fewest idle. A GPU has registers for one. */
-static attention_kernel kernel_for(const pm_lowering *lowering, const attention_geometry *g, bool over_keys)
+static attention_kernel kernel_for(const pm_lowering *lowering, const attention_geometry *g, bool over_keys,
+                                   bool forward)
 {
     attention_kernel kernel = {
         .geometry = g,
         .heads = over_keys ? g->kv_heads : g->heads,
         .lanes = 64,
         .tile = 1,
+        .block = forward ? BLOCK : lowering->rules->attention_block,
         .over_keys = over_keys,
         .ragged = g->head_width % 4 != 0,
     };
@@ -163,7 +166,7 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
                         blocks * g->group * (3 * pm_ceil_div(g->head_width, 4) + 1));
     pm_dispatch *d = pm_dispatch_begin(lowering, kernel->ragged ? ragged : plain, kernel->lanes);
     pm_spec(d, kernel->tile);
-    pm_spec(d, BLOCK);
+    pm_spec(d, kernel->block);
     pm_spec(d, g->mask);
     pm_spec(d, g->group);
     pm_spec(d, kernel->over_keys);
@@ -216,7 +219,7 @@ static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
 static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
     attention_geometry g = geometry_of(lowering->graph, node);
-    attention_kernel kernel = kernel_for(lowering, &g, false);
+    attention_kernel kernel = kernel_for(lowering, &g, false, true);
     pm_dispatch *d = begin(lowering, &kernel, "attention", "attention_ragged");
     bool has_first = pm_is(node->in[FIRST]);
     pm_spec(d, has_first);
@@ -240,7 +243,7 @@ static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
     attention_geometry g = geometry_of(lowering->graph, node);
     pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
 
-    attention_kernel kernel = kernel_for(lowering, &g, false);
+    attention_kernel kernel = kernel_for(lowering, &g, false, false);
     pm_dispatch *d = begin(lowering, &kernel, "attention_dq", "attention_dq_ragged");
     bind_queries(d, &kernel, node->in[Q]);
     bind_keys(d, &kernel, node->in[K]);
@@ -252,7 +255,7 @@ static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
     pm_bind_out(d, deltas, 0);
     end(d, &kernel, 3);
 
-    kernel = kernel_for(lowering, &g, true);
+    kernel = kernel_for(lowering, &g, true, false);
     d = begin(lowering, &kernel, "attention_dkv", "attention_dkv_ragged");
     bind_queries(d, &kernel, node->in[Q]);
     bind_keys(d, &kernel, node->in[K]);

@@ -53,6 +53,7 @@ pm_tile pm_tile_for(const pm_rules *rules, uint32_t m, uint32_t n)
     for (uint32_t s = 0; s < n_sizes; s++) {
         for (uint32_t l = 0; l < n_lanes; l++) {
             if (rules->gemm_lanes >> log2_lanes[l] == 0) continue;
+            if (!pinned.rows && sizes[s].rows * sizes[s].columns > rules->tile_vec4s) continue;
             pm_tile tile = tile_of(rules, sizes[s], log2_lanes[l], m, n);
             if (best.rows == 0 || cost_of(&tile) < cost_of(&best)) best = tile;
         }

@@ -4,8 +4,9 @@
 // at a time: so a kernel is short whatever the width of a head, and a result is read and written once a
 // block.
 //
-// No sum depends on TILE. BLOCK decides when the forward pass rescales, and so is the same everywhere. Both
-// are specialization constants so that the loops over them stay loops until the driver unrolls them.
+// No sum depends on TILE. BLOCK decides when the forward pass rescales, and so is the same everywhere there;
+// in the backward pass it decides nothing. Both are specialization constants so that the loops over them stay
+// loops until the driver unrolls them.
 #ifndef PUMICE_ATTENTION_TILE_GLSL
 #define PUMICE_ATTENTION_TILE_GLSL
 
