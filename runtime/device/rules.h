@@ -14,6 +14,7 @@ typedef struct pm_rules {
     uint32_t gemm_lanes;  /* workgroup size of register-tile kernels: lanes along the output's columns */
     uint32_t group_lanes; /* most lanes that work together: a power of two, 128 or 256 */
     uint32_t tile[2];     /* rows and vec4 columns that every matrix tile shall have; 0: the best */
+    double first_work;    /* operations plus bytes of the first submit of a kernel not known yet */
 } pm_rules;
 
 /* `limits`, of which facts know already: for the rest. `off`: bits 1 << pm_feature. */

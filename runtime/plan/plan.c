@@ -131,6 +131,7 @@ void pm_plan_destroy(pm_plan *plan)
     free(plan->placements);
     free(plan->dispatches);
     free(plan->parts);
+    free(plan->costs);
     free(plan);
 }
 
