@@ -162,13 +162,16 @@ pm_status pm_plan_measure(pm_plan *plan, pm_error *error)
     return status == PM_OK ? time_all(plan, &small, error) : status;
 }
 
-void pm_plan_choose_parts(pm_plan *plan)
+bool pm_plan_choose_parts(pm_plan *plan)
 {
+    bool changed = false;
     for (uint32_t i = 0; i < plan->n_dispatches; i++) {
         const pm_dispatch *dispatch = &plan->dispatches[i];
         uint32_t groups = dispatch->groups[dispatch->split_axis], parts = 1;
         double times = plan->costs[i].seconds_per_group * groups / plan->options.submit_seconds;
         if (times > 2) parts = times < groups ? (uint32_t)times + 1 : groups;
+        changed |= parts != plan->parts[i];
         plan->parts[i] = parts;
     }
+    return changed;
 }

@@ -323,6 +323,8 @@ static pm_status write_set(pm_plan *plan, pm_bound *bound, pm_piece *piece, pm_e
 pm_status pm_plan_cut(pm_plan *plan, pm_error *error)
 {
     pm_status status = PM_OK;
+    pm_bound_release(plan->device, &plan->bound);
+    plan->n_pieces = 0;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_dispatches; i++)
         status = cut_dispatch(plan, i, error);
     bool bind = !plan->device->compile_only; /* there is memory to bind */

@@ -123,9 +123,10 @@ pm_status pm_plan_place(pm_plan *plan, pm_error *error);
 /* Fails with PM_NO_MEMORY before anything is allocated when it needs more than is free; a driver that refuses
  * a size gets smaller blocks. */
 pm_status pm_plan_allocate(pm_plan *plan, pm_error *error);
+/* May be called again. */
 pm_status pm_plan_cut(pm_plan *plan, pm_error *error);
 pm_status pm_plan_record(pm_plan *plan, pm_error *error);
-/* Undoes pm_plan_cut and pm_plan_record. */
+/* Undoes pm_plan_record. */
 void pm_plan_unrecord(pm_plan *plan);
 
 /* Pieces begin at multiples of this many workgroups along the split axis. */
@@ -142,8 +143,8 @@ void pm_plan_fence_in(pm_plan *plan, VkCommandBuffer commands, bool after);
 /* One run that measures; the first ones of a plan. */
 #define PM_MEASURED_RUNS 2u
 pm_status pm_plan_measure(pm_plan *plan, pm_error *error);
-/* From costs to parts. */
-void pm_plan_choose_parts(pm_plan *plan);
+/* From costs to parts: true when a dispatch is now cut otherwise. */
+bool pm_plan_choose_parts(pm_plan *plan);
 
 /* Fills states and parameters: zeros, constants' data, and the parameters' initial values from the seed. */
 pm_status pm_plan_initialise(pm_plan *plan, pm_error *error);

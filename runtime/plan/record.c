@@ -221,11 +221,10 @@ void pm_plan_unrecord(pm_plan *plan)
     VkDevice device = plan->device->device;
     if (plan->commands) vk->vkDestroyCommandPool(device, plan->commands, NULL);
     if (plan->timestamps) vk->vkDestroyQueryPool(device, plan->timestamps, NULL);
-    pm_bound_release(plan->device, &plan->bound);
     free(plan->grains);
     plan->commands = VK_NULL_HANDLE;
     plan->timestamps = VK_NULL_HANDLE;
     plan->copy = plan->alone = VK_NULL_HANDLE;
     plan->grains = NULL;
-    plan->n_grains = plan->n_pieces = 0;
+    plan->n_grains = 0;
 }

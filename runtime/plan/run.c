@@ -108,9 +108,8 @@ static pm_status remake(pm_plan *plan, pm_error *error)
     pm_status status = pm_plan_wait(plan, error);
     plan->too_slow = false;
     if (status != PM_OK) return status;
-    pm_plan_choose_parts(plan);
     pm_plan_unrecord(plan);
-    status = pm_plan_cut(plan, error);
+    if (pm_plan_choose_parts(plan)) status = pm_plan_cut(plan, error);
     return status == PM_OK ? pm_plan_record(plan, error) : status;
 }
 
