@@ -241,6 +241,7 @@ static void embedded_table_is_sorted_and_exact(void **state)
         else if (i > 0)
             assert_true(strcmp(b[-1].name, b->name) < 0);
         if (b->variant & PM_SHADER_FMA) continue;
+        if (strncmp(b->name, "probe_", 6) == 0) continue; /* measures what `exact` must not use */
         uint32_t *words;
         size_t count;
         assert_int_equal(pm_spirv_make_exact(b->words, b->word_count, &words, &count, NULL), PM_OK);

@@ -31,6 +31,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         .most_rounds = UINT32_MAX,
         .group_lanes = facts->max_invocations < 256 ? 128 : 256,
         .tile = {(uint32_t)limits->tile[0], (uint32_t)limits->tile[1]},
+        .first_work = 5e5,
     };
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
         if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= 1u << i;
@@ -43,6 +44,8 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
     if (rules.is_cpu) {
         /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is
          * one vector wide keeps register tiles in registers. */
+        /* No watchdog looks at them, and a piece may have to be compiled anew. */
+        rules.first_work = 1e8;
         rules.gemm_lanes = 8;
         rules.lanes = 32;
         rules.tile_vec4s = 64;

@@ -16,6 +16,7 @@ typedef struct pm_rules {
     uint32_t tile[2];         /* rows and vec4 columns that every matrix tile shall have; 0: the best */
     uint32_t tile_vec4s;      /* most vec4s that an invocation of those adds up in registers */
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
+    double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
 } pm_rules;
 
 /* `limits`, of which facts know already: for the rest. `off`: bits 1 << pm_feature. */

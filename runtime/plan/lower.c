@@ -75,7 +75,8 @@ pm_status pm_plan_lower(pm_plan *plan, pm_error *error)
     pm_status status = pm_graph_status(graph, error); /* a dispatch rule may have failed it */
     if (status != PM_OK) return status;
     plan->parts = calloc(plan->n_dispatches + 1u, sizeof *plan->parts);
-    if (!plan->parts) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
+    plan->costs = calloc(plan->n_dispatches + 1u, sizeof *plan->costs);
+    if (!plan->parts || !plan->costs) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
     for (uint32_t i = 0; i < plan->n_dispatches; i++) plan->parts[i] = 1;
     return PM_OK;
 }

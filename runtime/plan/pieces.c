@@ -31,11 +31,10 @@ static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
     return a;
 }
 
-/* Pieces begin at multiples of this many workgroups, so that every sliced binding starts where the device
- * allows. */
-static uint64_t granule_of(const pm_dispatch *dispatch, uint64_t alignment)
+/* Every sliced binding has to start where the device allows. */
+uint64_t pm_plan_granule(const pm_plan *plan, const pm_dispatch *dispatch)
 {
-    uint64_t granule = 1;
+    uint64_t granule = 1, alignment = plan->device->facts.buffer_alignment;
     for (uint32_t b = 0; b < dispatch->n_bind; b++) {
         uint64_t stride = dispatch->bind[b].stride;
         if (!stride) continue;
@@ -187,7 +186,7 @@ static uint32_t piece_size(const pm_plan *plan, uint32_t index, bool texels, pm_
     uint64_t by_time = pm_ceil_div(total, plan->parts[index]);
     uint64_t size = most < by_time ? most : by_time;
     if (most == 0 || size >= total) return (uint32_t)size;
-    uint64_t granule = granule_of(dispatch, plan->device->facts.buffer_alignment);
+    uint64_t granule = pm_plan_granule(plan, dispatch);
     size = size < granule && granule <= most ? granule : size / granule * granule;
     if (size == 0) {
         (void)pm_fail(error, PM_BAD_USAGE, "%s: the device's storage range is too small for the rows of %s",
@@ -233,28 +232,35 @@ static bool is_texel(const pm_plan *plan, const pm_piece *piece, uint32_t b)
     return piece->texels && plan->dispatches[piece->dispatch].bind[b].access == PM_READ;
 }
 
-static pm_status create_pool(pm_plan *plan, pm_error *error)
+static pm_status create_pool(const pm_plan *plan, const pm_piece *pieces, uint32_t count, pm_bound *out,
+                             pm_error *error)
 {
     uint32_t texels = 1, buffers = 1;
-    for (uint32_t i = 0; i < plan->n_pieces; i++) {
-        for (uint32_t b = 0; b < plan->dispatches[plan->pieces[i].dispatch].n_bind; b++) {
-            *(is_texel(plan, &plan->pieces[i], b) ? &texels : &buffers) += 1;
-        }
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t b = 0; b < plan->dispatches[pieces[i].dispatch].n_bind; b++)
+            *(is_texel(plan, &pieces[i], b) ? &texels : &buffers) += 1;
     }
     VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, texels},
                                     {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, buffers}};
     VkDescriptorPoolCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-        .maxSets = plan->n_pieces + 1,
+        .maxSets = count + 1,
         .poolSizeCount = 2,
         .pPoolSizes = sizes,
     };
-    plan->views = calloc(texels, sizeof(VkBufferView));
-    plan->cap_views = texels;
-    if (!plan->views) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
-    VkResult result =
-        plan->device->vk.vkCreateDescriptorPool(plan->device->device, &info, NULL, &plan->descriptors);
+    *out = (pm_bound){.views = calloc(texels, sizeof(VkBufferView))};
+    if (!out->views) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
+    VkResult result = plan->device->vk.vkCreateDescriptorPool(plan->device->device, &info, NULL, &out->pool);
     return result == VK_SUCCESS ? PM_OK : pm_vk_fail(plan->device, result, "making descriptors", error);
+}
+
+void pm_bound_release(pm_device *device, pm_bound *bound)
+{
+    if (bound->pool) device->vk.vkDestroyDescriptorPool(device->device, bound->pool, NULL);
+    for (uint32_t i = 0; i < bound->n_views; i++)
+        device->vk.vkDestroyBufferView(device->device, bound->views[i], NULL);
+    free(bound->views);
+    *bound = (pm_bound){0};
 }
 
 static VkFormat format_of(const pm_plan *plan, const pm_binding *binding)
@@ -263,7 +269,7 @@ static VkFormat format_of(const pm_plan *plan, const pm_binding *binding)
     return binding->width == 4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
 }
 
-static VkResult create_view(pm_plan *plan, const pm_binding *binding, const pm_range *range,
+static VkResult create_view(pm_plan *plan, const pm_binding *binding, const pm_range *range, pm_bound *bound,
                             VkBufferView *out)
 {
     VkBufferViewCreateInfo info = {
@@ -274,11 +280,11 @@ static VkResult create_view(pm_plan *plan, const pm_binding *binding, const pm_r
         .range = range->end - range->begin,
     };
     VkResult result = plan->device->vk.vkCreateBufferView(plan->device->device, &info, NULL, out);
-    if (result == VK_SUCCESS) plan->views[plan->n_views++] = *out;
+    if (result == VK_SUCCESS) bound->views[bound->n_views++] = *out;
     return result;
 }
 
-static pm_status write_set(pm_plan *plan, pm_piece *piece, pm_error *error)
+static pm_status write_set(pm_plan *plan, pm_bound *bound, pm_piece *piece, pm_error *error)
 {
     const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
     VkWriteDescriptorSet writes[PM_MAX_BINDINGS];
@@ -286,7 +292,7 @@ static pm_status write_set(pm_plan *plan, pm_piece *piece, pm_error *error)
     VkBufferView views[PM_MAX_BINDINGS];
     VkDescriptorSetAllocateInfo allocate = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-        .descriptorPool = plan->descriptors,
+        .descriptorPool = bound->pool,
         .descriptorSetCount = 1,
         .pSetLayouts = &piece->pipeline.set_layout,
     };
@@ -306,7 +312,7 @@ static pm_status write_set(pm_plan *plan, pm_piece *piece, pm_error *error)
                                               range->end - range->begin};
         if (is_texel(plan, piece, b)) {
             writes[b].descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER;
-            result = create_view(plan, &dispatch->bind[b], range, &views[b]);
+            result = create_view(plan, &dispatch->bind[b], range, bound, &views[b]);
         }
     }
     if (result != VK_SUCCESS) return pm_vk_fail(plan->device, result, "making descriptors", error);
@@ -317,14 +323,29 @@ static pm_status write_set(pm_plan *plan, pm_piece *piece, pm_error *error)
 pm_status pm_plan_cut(pm_plan *plan, pm_error *error)
 {
     pm_status status = PM_OK;
+    pm_bound_release(plan->device, &plan->bound);
+    plan->n_pieces = 0;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_dispatches; i++)
         status = cut_dispatch(plan, i, error);
     bool bind = !plan->device->compile_only; /* there is memory to bind */
-    if (status == PM_OK && bind) status = create_pool(plan, error);
+    if (status == PM_OK && bind)
+        status = create_pool(plan, plan->pieces, plan->n_pieces, &plan->bound, error);
     for (uint32_t i = 0; status == PM_OK && bind && i < plan->n_pieces; i++) {
-        status = write_set(plan, &plan->pieces[i], error);
+        status = write_set(plan, &plan->bound, &plan->pieces[i], error);
     }
     plan->stats.pieces = plan->n_pieces;
     plan->stats.pipelines = plan->device->n_pipelines;
     return status;
+}
+
+pm_status pm_plan_part_of(pm_plan *plan, const pm_piece *whole, uint32_t base, uint32_t groups,
+                          pm_bound *bound, pm_piece *out, pm_error *error)
+{
+    const pm_dispatch *dispatch = &plan->dispatches[whole->dispatch];
+    *out = *whole;
+    out->base = base;
+    out->groups[dispatch->split_axis] = groups;
+    find_ranges(plan, dispatch, out);
+    pm_status status = create_pool(plan, out, 1, bound, error);
+    return status == PM_OK ? write_set(plan, bound, out, error) : status;
 }

@@ -125,12 +125,14 @@ void pm_plan_destroy(pm_plan *plan)
     if (!plan) return;
     if (!plan->device->compile_only) (void)plan->device->vk.vkDeviceWaitIdle(plan->device->device);
     pm_plan_unrecord(plan);
+    pm_bound_release(plan->device, &plan->bound);
     for (uint32_t i = 0; i < plan->n_blocks; i++) pm_block_destroy(plan->device, &plan->blocks[i]);
     pm_block_destroy(plan->device, &plan->staging);
     free(plan->pieces);
     free(plan->placements);
     free(plan->dispatches);
     free(plan->parts);
+    free(plan->costs);
     free(plan);
 }
 

@@ -4,7 +4,9 @@
  *   place.c    lifetimes -> an offset in a memory block for every root tensor
  *   pieces.c   dispatches -> pieces that keep the device's limits; pipelines and bindings
  *   record.c   pieces -> command buffers ("grains"), with a barrier only where memory really overlaps
- *   run.c      grains -> submits bounded by measured time; copies from and to the host
+ *   measure.c  the first runs: every dispatch alone, from a small piece to as much as fits the time
+ *   run.c      grains -> submits bounded by measured time, which goes on being measured
+ *   copy.c     copies from and to the host
  *   trace.c    a run node by node, for somebody who watches
  *   explain.c  says what all of that did */
 #ifndef PM_PLAN_PLAN_H
@@ -39,15 +41,41 @@ typedef struct pm_piece {
     bool texels;  /* inputs are texel buffers */
     bool barrier; /* before it */
     double milliseconds;
+    double seconds; /* what it is thought to take */
 } pm_piece;
+
+/* What is known of a dispatch's time: the least seconds for one workgroup along the split axis, 0: nothing;
+ * and the most of them that ran in one submit, and what that took. */
+typedef struct pm_cost {
+    double seconds_per_group, seconds_of_most;
+    uint32_t most;
+} pm_cost;
+
+/* Descriptor sets and what they hold on to. */
+typedef struct pm_bound {
+    VkDescriptorPool pool;
+    VkBufferView *views;
+    uint32_t n_views;
+} pm_bound;
 
 /* A run of pieces in one command buffer: what is submitted together with others, as their measured times
  * allow. */
 typedef struct pm_grain {
     uint32_t first, count;
     VkCommandBuffer commands;
-    double seconds; /* least measured; 0: not yet */
+    double seconds; /* what it is thought to take */
+    uint32_t late;  /* times in a row that it took too long alone */
 } pm_grain;
+
+/* A submit under way. */
+typedef struct pm_flight {
+    uint64_t value; /* of the timeline, at its end */
+    double begun, expected;
+    uint32_t first, count; /* grains */
+} pm_flight;
+
+/* Submits of one plan that may wait for the device at once. */
+#define PM_MAX_FLIGHTS 3u
 
 struct pm_plan {
     pm_device *device;
@@ -59,6 +87,7 @@ struct pm_plan {
     pm_dispatch *dispatches;
     uint32_t n_dispatches;
     uint32_t *parts; /* per dispatch: into how many pieces it is cut because of time */
+    pm_cost *costs;  /* per dispatch */
 
     pm_placement *placements; /* by tensor id; only roots are used */
     uint32_t n_tensors;
@@ -68,9 +97,7 @@ struct pm_plan {
 
     pm_piece *pieces;
     uint32_t n_pieces, cap_pieces;
-    VkDescriptorPool descriptors;
-    VkBufferView *views;
-    uint32_t n_views, cap_views;
+    pm_bound bound;
 
     pm_grain *grains;
     uint32_t n_grains;
@@ -79,8 +106,14 @@ struct pm_plan {
     uint32_t measured_runs;
     uint64_t last_value; /* timeline value of the last submit */
 
+    pm_flight flights[PM_MAX_FLIGHTS]; /* oldest first */
+    uint32_t n_flights;
+    double last_end;  /* when a submit was last seen to be done */
+    bool end_is_sure; /* it was waited for, so that it ended just then */
+    bool too_slow;    /* pieces have to be cut anew */
+
     pm_block staging;
-    VkCommandBuffer copy;
+    VkCommandBuffer copy, alone; /* of transfers, and of measured pieces */
 };
 
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error);
@@ -90,10 +123,28 @@ pm_status pm_plan_place(pm_plan *plan, pm_error *error);
 /* Fails with PM_NO_MEMORY before anything is allocated when it needs more than is free; a driver that refuses
  * a size gets smaller blocks. */
 pm_status pm_plan_allocate(pm_plan *plan, pm_error *error);
+/* May be called again. */
 pm_status pm_plan_cut(pm_plan *plan, pm_error *error);
 pm_status pm_plan_record(pm_plan *plan, pm_error *error);
-/* Undoes pm_plan_cut and pm_plan_record. */
+/* Undoes pm_plan_record. */
 void pm_plan_unrecord(pm_plan *plan);
+
+/* Pieces begin at multiples of this many workgroups along the split axis. */
+uint64_t pm_plan_granule(const pm_plan *plan, const pm_dispatch *dispatch);
+/* A part of a piece, bound by itself; the caller releases what it binds. */
+pm_status pm_plan_part_of(pm_plan *plan, const pm_piece *whole, uint32_t base, uint32_t groups,
+                          pm_bound *bound, pm_piece *out, pm_error *error);
+void pm_bound_release(pm_device *device, pm_bound *bound);
+/* Appends a piece to a command buffer; `query`: of its first timestamp, or -1. */
+void pm_plan_record_piece(pm_plan *plan, VkCommandBuffer commands, const pm_piece *piece, int64_t query);
+/* Everything before it in the queue is done and visible to it; everything after waits for it. */
+void pm_plan_fence_in(pm_plan *plan, VkCommandBuffer commands, bool after);
+
+/* One run that measures; the first ones of a plan. */
+#define PM_MEASURED_RUNS 2u
+pm_status pm_plan_measure(pm_plan *plan, pm_error *error);
+/* From costs to parts: true when a dispatch is now cut otherwise. */
+bool pm_plan_choose_parts(pm_plan *plan);
 
 /* Fills states and parameters: zeros, constants' data, and the parameters' initial values from the seed. */
 pm_status pm_plan_initialise(pm_plan *plan, pm_error *error);

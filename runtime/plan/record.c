@@ -1,9 +1,9 @@
 /* Pieces to command buffers. Recorded once, replayed at every run.
  *
  * A barrier stands before a piece only when its memory overlaps what was written (or, for what it writes,
- * also what was read) since the last barrier. A grain is a handful of pieces in one command buffer, small
- * enough to be a submit of its own on a slow device; run.c submits as many grains together as their measured
- * times allow. */
+ * also what was read) since the last barrier. A grain is a handful of pieces in one command buffer that take
+ * half of a submit's time at most, or one piece; run.c submits as many grains together as their times
+ * allow. */
 #include "plan/plan.h"
 
 #include "base/status.h"
@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A grain ends when its work is estimated at this much: a tenth of a second at 5 GFLOP/s. */
-#define GRAIN_FLOPS 5e8
 #define GRAIN_PIECES 32u
 
 /* ---- Hazards ------------------------------------------------------------------------------------------- */
@@ -86,20 +84,20 @@ static void barrier(pm_plan *plan, VkCommandBuffer commands, VkPipelineStageFlag
 #define TRANSFER VK_PIPELINE_STAGE_TRANSFER_BIT
 #define SHADER_ANY (VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT)
 
-static void record_piece(pm_plan *plan, VkCommandBuffer commands, uint32_t index)
+void pm_plan_record_piece(pm_plan *plan, VkCommandBuffer commands, const pm_piece *piece, int64_t query)
 {
     const struct VolkDeviceTable *vk = &plan->device->vk;
-    const pm_piece *piece = &plan->pieces[index];
+    uint32_t stamp = (uint32_t)query;
     const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
     uint32_t push[PM_MAX_PUSH];
     memcpy(push, dispatch->push, sizeof push);
     push[0] = piece->base;
-    if (piece->barrier || plan->timestamps) {
+    if (piece->barrier || query >= 0) {
         barrier(plan, commands, COMPUTE, VK_ACCESS_SHADER_WRITE_BIT, COMPUTE, SHADER_ANY);
     }
-    if (plan->timestamps) {
-        vk->vkCmdResetQueryPool(commands, plan->timestamps, index * 2, 2);
-        vk->vkCmdWriteTimestamp(commands, COMPUTE, plan->timestamps, index * 2);
+    if (query >= 0) {
+        vk->vkCmdResetQueryPool(commands, plan->timestamps, stamp, 2);
+        vk->vkCmdWriteTimestamp(commands, COMPUTE, plan->timestamps, stamp);
     }
     vk->vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, piece->pipeline.pipeline);
     vk->vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, piece->pipeline.layout, 0, 1,
@@ -107,7 +105,19 @@ static void record_piece(pm_plan *plan, VkCommandBuffer commands, uint32_t index
     vk->vkCmdPushConstants(commands, piece->pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
                            dispatch->n_push * 4, push);
     vk->vkCmdDispatch(commands, piece->groups[0], piece->groups[1], piece->groups[2]);
-    if (plan->timestamps) vk->vkCmdWriteTimestamp(commands, COMPUTE, plan->timestamps, index * 2 + 1);
+    if (query >= 0) vk->vkCmdWriteTimestamp(commands, COMPUTE, plan->timestamps, stamp + 1);
+}
+
+void pm_plan_fence_in(pm_plan *plan, VkCommandBuffer commands, bool after)
+{
+    if (after) {
+        barrier(plan, commands, COMPUTE, VK_ACCESS_SHADER_WRITE_BIT,
+                COMPUTE | TRANSFER | VK_PIPELINE_STAGE_HOST_BIT,
+                SHADER_ANY | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_HOST_READ_BIT);
+    } else {
+        barrier(plan, commands, COMPUTE | TRANSFER, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                COMPUTE, SHADER_ANY);
+    }
 }
 
 /* Every grain begins and ends with a full barrier, so that grains may be submitted apart or together, any
@@ -121,12 +131,10 @@ static VkResult record_grain(pm_plan *plan, pm_grain *grain)
     };
     VkResult result = vk->vkBeginCommandBuffer(grain->commands, &begin);
     if (result != VK_SUCCESS) return result;
-    barrier(plan, grain->commands, COMPUTE | TRANSFER,
-            VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT, COMPUTE, SHADER_ANY);
-    for (uint32_t i = 0; i < grain->count; i++) record_piece(plan, grain->commands, grain->first + i);
-    barrier(plan, grain->commands, COMPUTE, VK_ACCESS_SHADER_WRITE_BIT,
-            COMPUTE | TRANSFER | VK_PIPELINE_STAGE_HOST_BIT,
-            SHADER_ANY | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_HOST_READ_BIT);
+    pm_plan_fence_in(plan, grain->commands, false);
+    for (uint32_t i = grain->first; i < grain->first + grain->count; i++)
+        pm_plan_record_piece(plan, grain->commands, &plan->pieces[i], plan->timestamps ? (int64_t)i * 2 : -1);
+    pm_plan_fence_in(plan, grain->commands, true);
     return vk->vkEndCommandBuffer(grain->commands);
 }
 
@@ -137,24 +145,21 @@ static uint32_t node_of(const pm_plan *plan, const pm_grain *grain)
 
 static pm_status form_grains(pm_plan *plan, pm_error *error)
 {
-    double flops = 0;
+    double most = plan->options.submit_seconds / 2;
     plan->grains = calloc(plan->n_pieces + 1u, sizeof *plan->grains);
     if (!plan->grains) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
     for (uint32_t i = 0; i < plan->n_pieces; i++) {
-        const pm_piece *piece = &plan->pieces[i];
+        pm_piece *piece = &plan->pieces[i];
         const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
-        double share = (double)piece->groups[dispatch->split_axis] / dispatch->groups[dispatch->split_axis];
-        double work = dispatch->flops * share;
+        piece->seconds = plan->costs[piece->dispatch].seconds_per_group * piece->groups[dispatch->split_axis];
         pm_grain *grain = plan->n_grains ? &plan->grains[plan->n_grains - 1] : NULL;
         bool other_node = grain && plan->traced && dispatch->node != node_of(plan, grain);
-        if (!grain || other_node || grain->count == GRAIN_PIECES ||
-            (grain->count && flops + work > GRAIN_FLOPS)) {
+        if (!grain || other_node || grain->count == GRAIN_PIECES || grain->seconds + piece->seconds > most) {
             grain = &plan->grains[plan->n_grains++];
             grain->first = i;
-            flops = 0;
         }
         grain->count++;
-        flops += work;
+        grain->seconds += piece->seconds;
     }
     plan->stats.command_buffers = plan->n_grains;
     return PM_OK;
@@ -189,6 +194,8 @@ static VkResult allocate_commands(pm_plan *plan)
         .commandBufferCount = 1,
     };
     if (result == VK_SUCCESS) result = vk->vkAllocateCommandBuffers(plan->device->device, &info, &plan->copy);
+    if (result == VK_SUCCESS)
+        result = vk->vkAllocateCommandBuffers(plan->device->device, &info, &plan->alone);
     for (uint32_t i = 0; result == VK_SUCCESS && i < plan->n_grains; i++) {
         result = vk->vkAllocateCommandBuffers(plan->device->device, &info, &plan->grains[i].commands);
     }
@@ -205,7 +212,6 @@ pm_status pm_plan_record(pm_plan *plan, pm_error *error)
     for (uint32_t i = 0; result == VK_SUCCESS && i < plan->n_grains; i++) {
         result = record_grain(plan, &plan->grains[i]);
     }
-    plan->measured_runs = 0;
     return result == VK_SUCCESS ? PM_OK : pm_vk_fail(plan->device, result, "recording commands", error);
 }
 
@@ -215,15 +221,10 @@ void pm_plan_unrecord(pm_plan *plan)
     VkDevice device = plan->device->device;
     if (plan->commands) vk->vkDestroyCommandPool(device, plan->commands, NULL);
     if (plan->timestamps) vk->vkDestroyQueryPool(device, plan->timestamps, NULL);
-    if (plan->descriptors) vk->vkDestroyDescriptorPool(device, plan->descriptors, NULL);
-    for (uint32_t i = 0; i < plan->n_views; i++) vk->vkDestroyBufferView(device, plan->views[i], NULL);
-    free(plan->views);
     free(plan->grains);
     plan->commands = VK_NULL_HANDLE;
     plan->timestamps = VK_NULL_HANDLE;
-    plan->descriptors = VK_NULL_HANDLE;
-    plan->copy = VK_NULL_HANDLE;
-    plan->views = NULL;
+    plan->copy = plan->alone = VK_NULL_HANDLE;
     plan->grains = NULL;
-    plan->n_views = plan->cap_views = plan->n_grains = plan->n_pieces = 0;
+    plan->n_grains = 0;
 }

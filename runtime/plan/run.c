@@ -1,87 +1,125 @@
-/* Running a plan, and copies from and to the host.
+/* Running a plan.
  *
- * Submits are bounded by measured time: in the first two runs each grain is submitted and timed alone; from
- * then on as many neighbours go together as fill options.submit_seconds. A single dispatch that takes longer
- * than twice that is cut into more pieces and everything is recorded anew. Watchdogs reset a device that
- * works on one submit for about two seconds. */
+ * Watchdogs reset a device that works on one submit for about two seconds, so submits are bounded by time,
+ * and by time that is measured: estimates from operations counted have been wrong by factors of a hundred.
+ * The first runs measure every dispatch alone (measure.c); from then on as many grains go together as fill
+ * options.submit_seconds. The time of every submit that the host waits for goes on being compared with what
+ * was expected: a device that has become slower (heat, others who use it) gets smaller submits at once, and
+ * smaller pieces when a single one is too long. */
 #include "plan/plan.h"
 #include "plan/trace.h"
 
 #include "base/clock.h"
 #include "base/status.h"
 
+#include <math.h>
 #include <string.h>
 
-#define MEASURED_RUNS 2u
-#define IN_FLIGHT 3u
-#define STAGING_BYTES ((VkDeviceSize)4 << 20)
+#define MOST_GRAINS 64u /* of one submit */
+#define SLOWER 1.25     /* times what was expected, until it is believed */
+#define FASTER 0.8
+#define LATE_UNTIL_CUT 2u /* once may be the host's fault */
+
+/* ---- What submits take --------------------------------------------------------------------------------- */
+
+/* Multiplies what the pieces of a grain are thought to take. */
+static void rescale(pm_plan *plan, pm_grain *grain, double factor)
+{
+    grain->seconds *= factor;
+    for (uint32_t i = grain->first; i < grain->first + grain->count; i++) {
+        pm_piece *piece = &plan->pieces[i];
+        const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
+        pm_cost *cost = &plan->costs[piece->dispatch];
+        piece->seconds *= factor;
+        double each = piece->seconds / piece->groups[dispatch->split_axis];
+        if (factor < 1 || each > cost->seconds_per_group) cost->seconds_per_group = each;
+    }
+}
+
+static void learn(pm_plan *plan, const pm_flight *flight, double seconds, bool sure)
+{
+    double aim = plan->options.submit_seconds, ratio = seconds / (flight->expected + 1e-9);
+    bool slower = ratio > SLOWER && seconds > aim / 2, faster = ratio < FASTER && sure;
+    for (uint32_t i = flight->first; (slower || faster) && i < flight->first + flight->count; i++)
+        rescale(plan, &plan->grains[i], slower ? ratio : sqrt(ratio > 0.01 ? ratio : 0.01));
+    pm_grain *grain = &plan->grains[flight->first];
+    if (flight->count > 1) return;
+    grain->late = seconds > 2 * aim ? grain->late + 1 : 0;
+    if (grain->late >= LATE_UNTIL_CUT) plan->too_slow = true;
+}
+
+/* Waits for the oldest submit. Only when it really had to be waited for is it known when it ended. */
+static pm_status land(pm_plan *plan, pm_error *error)
+{
+    pm_flight flight = plan->flights[0];
+    uint64_t reached = 0;
+    VkResult result =
+        plan->device->vk.vkGetSemaphoreCounterValue(plan->device->device, plan->device->timeline, &reached);
+    bool waits = result == VK_SUCCESS && reached < flight.value;
+    pm_status status = pm_queue_wait(plan->device, flight.value, error);
+    double now = pm_seconds(), begun = flight.begun > plan->last_end ? flight.begun : plan->last_end;
+    bool sure = plan->end_is_sure || flight.begun >= plan->last_end;
+    if (status == PM_OK && waits) learn(plan, &flight, now - begun, sure);
+    plan->last_end = now;
+    plan->end_is_sure = waits;
+    plan->n_flights--;
+    memmove(plan->flights, plan->flights + 1, plan->n_flights * sizeof *plan->flights);
+    return status;
+}
 
 /* ---- Submits ------------------------------------------------------------------------------------------- */
 
-static pm_status run_measuring(pm_plan *plan, pm_error *error)
+/* What others submitted to this device in the meantime must not count as ours. */
+static pm_status queue_is_ours(pm_plan *plan, pm_error *error)
 {
-    pm_status status = pm_plan_wait(plan, error);
-    for (uint32_t i = 0; status == PM_OK && i < plan->n_grains; i++) {
-        pm_grain *grain = &plan->grains[i];
-        double start = pm_seconds();
-        status = pm_queue_submit(plan->device, 1, &grain->commands, &plan->last_value, error);
-        if (status == PM_OK) status = pm_queue_wait(plan->device, plan->last_value, error);
-        double seconds = pm_seconds() - start;
-        if (grain->seconds == 0 || seconds < grain->seconds) grain->seconds = seconds;
-    }
-    plan->stats.submits = plan->n_grains;
-    plan->measured_runs++;
-    return status;
+    if (plan->device->submitted == plan->last_value) return PM_OK;
+    plan->n_flights = 0;
+    return pm_queue_wait(plan->device, plan->device->submitted, error);
 }
 
 static pm_status run_measured(pm_plan *plan, pm_error *error)
 {
-    VkCommandBuffer batch[64];
-    uint32_t most = pm_on(&plan->device->rules, PM_SUBMIT_MERGING) ? 64 : 1;
-    pm_status status = PM_OK;
+    VkCommandBuffer batch[MOST_GRAINS];
+    uint32_t most = pm_on(&plan->device->rules, PM_SUBMIT_MERGING) ? MOST_GRAINS : 1;
+    pm_status status = queue_is_ours(plan, error);
     plan->stats.submits = 0;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_grains;) {
-        uint32_t count = 0;
-        double seconds = 0;
-        while (i < plan->n_grains && count < most &&
-               (count == 0 || seconds + plan->grains[i].seconds <= plan->options.submit_seconds)) {
-            seconds += plan->grains[i].seconds;
-            batch[count++] = plan->grains[i++].commands;
+        pm_flight flight = {.first = i};
+        while (i < plan->n_grains && flight.count < most &&
+               (flight.count == 0 ||
+                flight.expected + plan->grains[i].seconds <= plan->options.submit_seconds)) {
+            flight.expected += plan->grains[i].seconds;
+            batch[flight.count++] = plan->grains[i++].commands;
         }
-        status = pm_queue_submit(plan->device, count, batch, &plan->last_value, error);
-        if (status == PM_OK && plan->last_value > IN_FLIGHT) {
-            status = pm_queue_wait(plan->device, plan->last_value - IN_FLIGHT, error);
-        }
+        if (plan->n_flights == PM_MAX_FLIGHTS) status = land(plan, error);
+        flight.begun = pm_seconds();
+        if (status == PM_OK)
+            status = pm_queue_submit(plan->device, flight.count, batch, &plan->last_value, error);
+        if (status != PM_OK) break;
+        flight.value = plan->last_value;
+        plan->flights[plan->n_flights++] = flight;
         plan->stats.submits++;
     }
     return status;
 }
 
-/* Cuts the dispatches of grains that took too long although they hold a single piece; true when anything
- * changed. */
-static bool cut_long_pieces(pm_plan *plan)
+static pm_status remake(pm_plan *plan, pm_error *error)
 {
-    bool changed = false;
-    for (uint32_t i = 0; i < plan->n_grains; i++) {
-        const pm_grain *grain = &plan->grains[i];
-        if (grain->count != 1 || grain->seconds <= 2 * plan->options.submit_seconds) continue;
-        uint32_t index = plan->pieces[grain->first].dispatch;
-        const pm_dispatch *dispatch = &plan->dispatches[index];
-        uint32_t wanted = (uint32_t)(grain->seconds / plan->options.submit_seconds) + 1;
-        uint32_t most = dispatch->groups[dispatch->split_axis];
-        uint32_t parts = plan->parts[index] * wanted < most ? plan->parts[index] * wanted : most;
-        changed |= parts != plan->parts[index];
-        plan->parts[index] = parts;
-    }
-    return changed;
+    pm_status status = pm_plan_wait(plan, error);
+    plan->too_slow = false;
+    if (status != PM_OK) return status;
+    pm_plan_unrecord(plan);
+    if (pm_plan_choose_parts(plan)) status = pm_plan_cut(plan, error);
+    return status == PM_OK ? pm_plan_record(plan, error) : status;
 }
 
-static pm_status adapt(pm_plan *plan, pm_error *error)
+static pm_status run_measuring(pm_plan *plan, pm_error *error)
 {
-    if (plan->measured_runs != MEASURED_RUNS || !cut_long_pieces(plan)) return PM_OK;
-    pm_plan_unrecord(plan);
-    pm_status status = pm_plan_cut(plan, error);
-    return status == PM_OK ? pm_plan_record(plan, error) : status;
+    pm_status status = pm_plan_wait(plan, error);
+    if (status == PM_OK) status = queue_is_ours(plan, error);
+    if (status == PM_OK) status = pm_plan_measure(plan, error);
+    if (status == PM_OK && ++plan->measured_runs == PM_MEASURED_RUNS) status = remake(plan, error);
+    return status;
 }
 
 pm_status pm_plan_run(pm_plan *plan, uint32_t times, pm_error *error)
@@ -92,108 +130,18 @@ pm_status pm_plan_run(pm_plan *plan, uint32_t times, pm_error *error)
         bool watched;
         status = pm_trace_run(plan, &watched, error);
         if (status != PM_OK || watched) continue;
-        if (plan->measured_runs < MEASURED_RUNS) {
-            status = run_measuring(plan, error);
-            if (status == PM_OK) status = adapt(plan, error);
-        } else {
-            status = run_measured(plan, error);
-        }
+        if (plan->too_slow) status = remake(plan, error);
+        if (status != PM_OK) break;
+        status =
+            plan->measured_runs < PM_MEASURED_RUNS ? run_measuring(plan, error) : run_measured(plan, error);
     }
     return status;
 }
 
 pm_status pm_plan_wait(pm_plan *plan, pm_error *error)
 {
+    pm_status status = PM_OK;
     if (plan->device->compile_only) return PM_OK;
-    return pm_queue_wait(plan->device, plan->last_value, error);
-}
-
-/* ---- Copies -------------------------------------------------------------------------------------------- */
-
-static pm_status staging_ready(pm_plan *plan, pm_error *error)
-{
-    if (plan->staging.buffer) return PM_OK;
-    return pm_block_create(plan->device, STAGING_BYTES, plan->device->transfer_type, true, &plan->staging,
-                           error);
-}
-
-/* Copies between the staging buffer and a block, and waits. */
-static pm_status copy_staged(pm_plan *plan, uint32_t block, VkDeviceSize offset, VkDeviceSize bytes,
-                             bool to_device, pm_error *error)
-{
-    const struct VolkDeviceTable *vk = &plan->device->vk;
-    VkCommandBufferBeginInfo begin = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
-    };
-    VkMemoryBarrier after = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                         VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-    };
-    VkBufferCopy region = {to_device ? 0 : offset, to_device ? offset : 0, bytes};
-    VkBuffer from = to_device ? plan->staging.buffer : plan->blocks[block].buffer;
-    VkBuffer to = to_device ? plan->blocks[block].buffer : plan->staging.buffer;
-    VkResult result = vk->vkBeginCommandBuffer(plan->copy, &begin);
-    if (result == VK_SUCCESS) {
-        vk->vkCmdCopyBuffer(plan->copy, from, to, 1, &region);
-        vk->vkCmdPipelineBarrier(plan->copy, VK_PIPELINE_STAGE_TRANSFER_BIT,
-                                 VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT |
-                                     VK_PIPELINE_STAGE_TRANSFER_BIT,
-                                 0, 1, &after, 0, NULL, 0, NULL);
-        result = vk->vkEndCommandBuffer(plan->copy);
-    }
-    if (result != VK_SUCCESS) return pm_vk_fail(plan->device, result, "recording a copy", error);
-    pm_status status = pm_queue_submit(plan->device, 1, &plan->copy, &plan->last_value, error);
+    while (status == PM_OK && plan->n_flights > 0) status = land(plan, error);
     return status == PM_OK ? pm_queue_wait(plan->device, plan->last_value, error) : status;
-}
-
-/* The common part of reading and writing: `to_device` copies from `data`, else into it. */
-static pm_status transfer(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes, bool to_device,
-                          pm_error *error)
-{
-    if (bytes != pm_bytes_of(plan->graph, tensor) || bytes == 0) {
-        return pm_fail(error, PM_BAD_USAGE, "%s: %zu bytes given for a tensor of %zu",
-                       pm_name_of(plan->graph, tensor), bytes, pm_bytes_of(plan->graph, tensor));
-    }
-    const pm_tensor_info *info = pm_info(plan->graph, tensor);
-    if (info->base >= plan->n_tensors || !plan->placements[info->base].used) {
-        return pm_fail(error, PM_BAD_USAGE, "a tensor that the plan does not use cannot be read or written");
-    }
-    if (plan->device->compile_only) {
-        if (!to_device) memset(data, 0, bytes);
-        return PM_OK;
-    }
-    pm_status status = pm_plan_wait(plan, error);
-    pm_range range = pm_plan_range(plan, tensor);
-    pm_block *block = &plan->blocks[range.block];
-    if (status != PM_OK) return status;
-    if (block->mapped) {
-        if (to_device) {
-            memcpy(block->mapped + range.begin, data, bytes);
-        } else {
-            memcpy(data, block->mapped + range.begin, bytes);
-        }
-        return PM_OK;
-    }
-    status = staging_ready(plan, error);
-    for (size_t done = 0; status == PM_OK && done < bytes; done += STAGING_BYTES) {
-        size_t part = bytes - done < STAGING_BYTES ? bytes - done : STAGING_BYTES;
-        if (to_device) memcpy(plan->staging.mapped, (char *)data + done, part);
-        status = copy_staged(plan, range.block, range.begin + done, part, to_device, error);
-        if (status == PM_OK && !to_device) memcpy((char *)data + done, plan->staging.mapped, part);
-    }
-    return status;
-}
-
-pm_status pm_plan_read(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes, pm_error *error)
-{
-    return transfer(plan, tensor, data, bytes, false, error);
-}
-
-pm_status pm_plan_write(pm_plan *plan, pm_tensor tensor, const void *data, size_t bytes, pm_error *error)
-{
-    /* Only read from: `to_device` is true. */
-    return transfer(plan, tensor, (void *)(uintptr_t)data, bytes, true, error);
 }
