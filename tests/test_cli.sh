@@ -94,7 +94,7 @@ has '<- used' && has 'driver' && has 'memory'
 good devices --json && has '"chosen": true'
 expect 4 'matches' devices --device no-such-device
 good check --op binary && has '^ok   binary .* exact, .* f32' && has 'cases are right' && has '^arithmetic: '
-has 'fma\(\) rounds (once|twice)' && has 'denormal operands' && has '^limits: ' && has '^driver: '
+has 'fma\(\) rounds (once|twice)' && has 'denormal operands' && has '^limits: ' && has '^switched off: nothing' && has '^driver: '
 good check --op binary --precision f32 --large --json && has '"rounds": true' && has '"wrong": 0'
 good check --exact && has 'the same bits as everywhere'
 expect 7 'no model of this name' check --finite no-such-thing

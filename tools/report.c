@@ -64,6 +64,29 @@ static void print_limits(const pm_device *device)
            device->rules.lanes, device->rules.gemm_lanes);
 }
 
+/* What the user turned off, and what this device has no use for. */
+static void print_switches(const pm_device *device)
+{
+    const char *about;
+    for (int offered = 1; offered >= 0; offered--) {
+        const char *before = offered ? "switched off: " : "not of use here: ";
+        for (uint32_t i = 0; i < PM_FEATURES; i++) {
+            pm_feature feature = (pm_feature)i;
+            if (pm_device_uses(device, feature) ||
+                pm_feature_offered(&device->facts, feature) != (offered == 1))
+                continue;
+            printf("%s%s", before, pm_feature_name(feature, &about));
+            before = ", ";
+        }
+        if (before[0] == ',') {
+            printf("\n");
+        } else if (offered) {
+            printf("switched off: nothing\n");
+        }
+    }
+    printf("chosen: %s\n", pm_device_choice(device));
+}
+
 json_t *cli_report(const pm_device *device, const pm_arithmetic *arithmetic)
 {
     const pm_device_facts *facts = &device->facts;
@@ -78,6 +101,7 @@ json_t *cli_report(const pm_device *device, const pm_arithmetic *arithmetic)
                facts->vendor_id, facts->device_id);
         print_features(device);
         print_limits(device);
+        print_switches(device);
         pm_arithmetic_describe(arithmetic, print_arithmetic_line, &first);
         printf("\n");
     }
