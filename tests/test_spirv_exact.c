@@ -229,19 +229,24 @@ static void survives_broken_modules(void **state)
     free(in.words);
 }
 
+/* Every kernel has all variants, one after another. A probe, which measures what `exact` must not use, has
+ * those of f32 alone. */
 static void embedded_table_is_sorted_and_exact(void **state)
 {
+    uint32_t expected = 0;
     (void)state;
     for (uint32_t i = 0; i < pm_shader_binary_count; i++) {
         const pm_shader_binary *b = &pm_shader_binaries[i];
-        assert_int_equal(b->variant, i % 4);
+        bool is_probe = strncmp(b->name, "probe_", 6) == 0;
+        while (is_probe && !(expected & PM_SHADER_FMA)) expected++;
+        assert_int_equal(b->variant, expected);
+        expected = (expected + 1) % 4;
         assert_true(b->word_count > 5 && b->words[0] == 0x07230203);
-        if (i % 4)
+        if (i > 0 && b->variant > b[-1].variant)
             assert_string_equal(b->name, b[-1].name);
         else if (i > 0)
             assert_true(strcmp(b[-1].name, b->name) < 0);
         if (b->variant & PM_SHADER_FMA) continue;
-        if (strncmp(b->name, "probe_", 6) == 0) continue; /* measures what `exact` must not use */
         uint32_t *words;
         size_t count;
         assert_int_equal(pm_spirv_make_exact(b->words, b->word_count, &words, &count, NULL), PM_OK);
