@@ -26,9 +26,22 @@ set(PUMICE_EXACT_PASSES --strip-debug --wrap-opkill --eliminate-dead-branches --
 set(PUMICE_GLSLC_FLAGS --target-env=vulkan1.2 -Werror
     -I ${PROJECT_SOURCE_DIR}/shaders/include -I ${PROJECT_SOURCE_DIR}/shaders)
 
-add_executable(embed_shaders ${PROJECT_SOURCE_DIR}/tools/embed_shaders.c ${PROJECT_SOURCE_DIR}/tools/spirv_exact.c
+# It runs on the machine that builds, whatever machine the build is for.
+set(PUMICE_EMBED_SOURCES ${PROJECT_SOURCE_DIR}/tools/embed_shaders.c ${PROJECT_SOURCE_DIR}/tools/spirv_exact.c
     ${PROJECT_SOURCE_DIR}/runtime/base/status.c)
-target_include_directories(embed_shaders PRIVATE ${PROJECT_SOURCE_DIR}/runtime)
+if(CMAKE_CROSSCOMPILING)
+    find_program(PUMICE_HOST_CC NAMES cc gcc clang REQUIRED)
+    mark_as_advanced(PUMICE_HOST_CC)
+    set(PUMICE_EMBED ${PROJECT_BINARY_DIR}/embed_shaders_here)
+    add_custom_command(OUTPUT ${PUMICE_EMBED}
+        COMMAND ${PUMICE_HOST_CC} -std=c11 -O1 -D_POSIX_C_SOURCE=200809L -I ${PROJECT_SOURCE_DIR}/runtime
+            ${PUMICE_EMBED_SOURCES} -o ${PUMICE_EMBED}
+        DEPENDS ${PUMICE_EMBED_SOURCES} VERBATIM)
+else()
+    set(PUMICE_EMBED embed_shaders)
+    add_executable(embed_shaders ${PUMICE_EMBED_SOURCES})
+    target_include_directories(embed_shaders PRIVATE ${PROJECT_SOURCE_DIR}/runtime)
+endif()
 
 # Sets `result` to whether glslc knows the GLSL extension; each is tried once for each glslc.
 function(pumice_glslc_knows extension result)
@@ -69,13 +82,13 @@ function(pumice_compile_shader source texel fma result)
         # -g keeps line numbers for the patcher's messages; --strip-debug takes them out again.
         set(commands
             COMMAND ${glslc} -O0 -g ${source} -o ${base}.raw
-            COMMAND embed_shaders --exact ${base}.raw ${base}.marked
+            COMMAND ${PUMICE_EMBED} --exact ${base}.raw ${base}.marked
             COMMAND ${PUMICE_SPIRV_OPT} ${PUMICE_EXACT_PASSES} ${base}.marked -o ${base}.optimized
-            COMMAND embed_shaders --exact ${base}.optimized ${base}.spv)
+            COMMAND ${PUMICE_EMBED} --exact ${base}.optimized ${base}.spv)
     endif()
     add_custom_command(OUTPUT ${base}.spv ${commands}
         COMMAND ${PUMICE_SPIRV_VAL} --target-env vulkan1.2 ${base}.spv
-        DEPENDS ${source} embed_shaders DEPFILE ${base}.d
+        DEPENDS ${source} ${PUMICE_EMBED} DEPFILE ${base}.d
         COMMENT "Shader ${variant}" VERBATIM)
     set(${result} ${base}.spv PARENT_SCOPE)
 endfunction()
@@ -113,7 +126,7 @@ function(pumice_embed_shaders result)
     set(PUMICE_GLSLC_PROBED ${PUMICE_GLSLC} CACHE INTERNAL "the glslc that was asked for its extensions")
 
     set(output ${PROJECT_BINARY_DIR}/shaders/shaders_embedded.c)
-    add_custom_command(OUTPUT ${output} COMMAND embed_shaders ${output} ${modules}
-        DEPENDS embed_shaders ${modules} COMMENT "Embedding the shaders" VERBATIM)
+    add_custom_command(OUTPUT ${output} COMMAND ${PUMICE_EMBED} ${output} ${modules}
+        DEPENDS ${PUMICE_EMBED} ${modules} COMMENT "Embedding the shaders" VERBATIM)
     set(${result} ${output} PARENT_SCOPE)
 endfunction()

@@ -206,7 +206,9 @@ void pm_graph_destroy(pm_graph *graph);
 pm_status pm_graph_status(const pm_graph *graph, pm_error *error);
 
 /* Puts the graph in its error state, unless it is in one; for functions that build networks. */
-#if defined(__GNUC__)
+#if defined(__GNUC__) && defined(_WIN32)
+__attribute__((format(gnu_printf, 3, 4)))
+#elif defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
 void pm_graph_fail(pm_graph *graph, pm_status status, const char *format, ...);

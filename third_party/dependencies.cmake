@@ -50,4 +50,11 @@ target_include_directories(pumice_dependencies SYSTEM INTERFACE
     ${PUMICE_ZLIB_INCLUDE})
 # Names, not paths: they reach the installed package files, which must hold on the machine that installs them.
 set(PUMICE_LINK_NAMES jansson z m ${CMAKE_DL_LIBS})
+if(WIN32)
+    list(APPEND PUMICE_LINK_NAMES pthread) # mingw's has clock_gettime()
+endif()
 target_link_libraries(pumice_dependencies INTERFACE ${PUMICE_LINK_NAMES})
+if(CMAKE_CROSSCOMPILING) # the linker for another system does not look where CMake did
+    get_filename_component(directory ${PUMICE_JANSSON_LIBRARY} DIRECTORY)
+    target_link_directories(pumice_dependencies INTERFACE ${directory})
+endif()

@@ -4,12 +4,12 @@
 #include "files/file_error.h"
 #include "files/file_io.h"
 
-#include <errno.h>
+#include "base/posix.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 cli_globals cli;
@@ -139,10 +139,15 @@ static void on_signal(int number)
 
 void cli_catch_signals(void)
 {
+#ifdef _WIN32
+    (void)signal(SIGINT, on_signal);
+    (void)signal(SIGTERM, on_signal);
+#else
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+#endif
 }
 
 bool cli_stopped(void)

@@ -9,6 +9,7 @@
 #include "report.h"
 #include "source.h"
 
+#include "base/posix.h"
 #include "base/status.h"
 #include "device/device.h"
 #include "ops/table.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct {
     const char *op, *finite, *data;

@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include "base/clock.h"
+#include "base/posix.h"
 #include "cli.h"
 
 #include <math.h>
@@ -9,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef _WIN32
 #include <sys/ioctl.h>
-#include <unistd.h>
+#endif
 
 #define SMOOTHING_SECONDS 10.0
 #define BAR_EVERY_SECONDS 0.1
@@ -104,8 +106,10 @@ static double time_left(const cli_progress *progress, uint64_t done, double now)
 
 static uint32_t terminal_width(void)
 {
+#ifdef TIOCGWINSZ
     struct winsize window;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col >= 20) return window.ws_col;
+#endif
     return 80;
 }
 

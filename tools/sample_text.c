@@ -4,11 +4,12 @@
 #include "files/file_error.h"
 #include "files/file_io.h"
 
+#include "base/posix.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { FIRST_COLUMN = 0, SHOWN_WIDTH = 100 };
 

@@ -4,11 +4,11 @@
 #include "files/file_error.h"
 #include "files/image.h"
 
-#include <errno.h>
+#include "base/posix.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 char *pm_join_path(const char *directory, const char *name, const char *suffix)
 {

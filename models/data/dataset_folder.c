@@ -6,12 +6,12 @@
 #include "files/file_error.h"
 #include "files/image.h"
 
+#include "base/posix.h"
+
 #include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 /* ---- Directories --------------------------------------------------------------------------------------- */
 

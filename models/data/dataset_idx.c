@@ -6,10 +6,11 @@
 #include "files/idx.h"
 #include "files/image.h"
 
+#include "base/posix.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <zlib.h>
 

@@ -6,12 +6,12 @@
 #include "files/file_error.h"
 #include "files/file_io.h"
 
+#include "base/posix.h"
+
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 void pm_text_free(pm_text *text)
 {

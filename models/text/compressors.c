@@ -6,6 +6,8 @@
 
 #include "base/status.h"
 
+#ifndef _WIN32
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -196,6 +198,18 @@ static pm_status compress_by(char *const arguments[], const uint8_t *data, size_
     }
     return PM_OK;
 }
+
+#else
+
+/* Windows brings none of them. */
+static pm_status compress_by(char *const arguments[], const uint8_t *data, size_t size, pm_compressed *out,
+                             pm_error *error)
+{
+    (void)arguments, (void)data, (void)size, (void)out, (void)error;
+    return PM_OK;
+}
+
+#endif
 
 pm_status pm_compress(const uint8_t *data, size_t size, pm_compressed out[PM_COMPRESSORS], pm_error *error)
 {

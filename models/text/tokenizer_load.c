@@ -5,11 +5,11 @@
 #include "files/file_error.h"
 #include "files/file_io.h"
 
-#include <errno.h>
+#include "base/posix.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* The largest that the formats allow: a vocabulary, merges as pairs, and room for added tokens. */
 static const pm_json_limits LIMITS = {.depth = 32, .values = 6u << 20};

@@ -6,7 +6,11 @@
 #include "pumice.h"
 
 #if defined(__GNUC__)
+#ifdef _WIN32
+#define PM_PRINTF(format_index, first_arg) __attribute__((format(gnu_printf, format_index, first_arg)))
+#else
 #define PM_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
+#endif
 #else
 #define PM_PRINTF(format_index, first_arg)
 #endif

@@ -3,12 +3,11 @@
  * does not match is ignored. */
 #include "device/device.h"
 
-#include <errno.h>
+#include "base/posix.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #define MAX_CACHE_BYTES (256u << 20)

@@ -3,8 +3,7 @@
 #ifndef PM_FILES_FILE_CALLS_H
 #define PM_FILES_FILE_CALLS_H
 
-#include <sys/stat.h>
-#include <sys/types.h>
+#include "base/posix.h"
 
 /* Each behaves as the POSIX function of its name, errno included. */
 typedef struct pm_file_calls {

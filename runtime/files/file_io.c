@@ -3,16 +3,14 @@
 #include "files/file_io.h"
 
 #include "base/checked.h"
+#include "base/posix.h"
 #include "files/file_calls.h"
 #include "files/file_error.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { TEMPORARY_NAMES = 100 };             /* tried before giving up */
 static const size_t LARGEST_CALL = 1 << 30; /* bytes in one read() or write(); more is not portable */
@@ -24,13 +22,13 @@ static int system_open(const char *path, int flags, mode_t mode)
     return open(path, flags, mode);
 }
 
-const pm_file_calls pm_system_file_calls = {system_open, fstat, read, write, fsync, close, rename, unlink};
+const pm_file_calls pm_system_file_calls = {system_open, fstat, read, write, pm_fsync, close, rename, unlink};
 const pm_file_calls *pm_file_calls_in_use = &pm_system_file_calls;
 
 static int open_retrying(const char *path, int flags, mode_t mode)
 {
     int fd;
-    do fd = pm_file_calls_in_use->open(path, flags | O_CLOEXEC, mode);
+    do fd = pm_file_calls_in_use->open(path, flags | PM_OPEN_FLAGS, mode);
     while (fd < 0 && errno == EINTR);
     return fd;
 }
@@ -181,17 +179,18 @@ static pm_status commit(pm_file_writer *writer, pm_error *error)
     if (closed != 0) return fail_errno(error, writer->target, "closing failed");
 
     /* Opened before the rename, so that as few steps as possible can fail after it. */
-    int directory = open_retrying(writer->directory, O_RDONLY | O_DIRECTORY, 0);
-    if (directory < 0) return fail_errno(error, writer->target, "cannot open its directory");
+    int directory = PM_FLUSHES_FOLDERS ? open_retrying(writer->directory, O_RDONLY | O_DIRECTORY, 0) : -1;
+    if (PM_FLUSHES_FOLDERS && directory < 0)
+        return fail_errno(error, writer->target, "cannot open its directory");
     if (pm_file_calls_in_use->rename(writer->temporary, writer->target) != 0) {
         int reason = errno;
-        (void)close_once(directory);
+        if (directory >= 0) (void)close_once(directory);
         errno = reason;
         return fail_errno(error, writer->target, "cannot be replaced");
     }
     free(writer->temporary);
     writer->temporary = NULL;
-    return flush_directory(directory, writer->target, error);
+    return directory >= 0 ? flush_directory(directory, writer->target, error) : PM_OK;
 }
 
 pm_status pm_file_commit(pm_file_writer *writer, pm_error *error)
