@@ -77,6 +77,7 @@ typedef struct pm_device_facts {
     uint32_t subgroup_size;
     float timestamp_period; /* nanoseconds a tick; 0: no timestamps */
     bool unified_memory;    /* device-local memory can be mapped */
+    bool memory_budget;     /* VK_EXT_memory_budget */
     bool compute_queue;     /* has a queue for computing that does not draw as well */
     bool usable;            /* has a compute queue and Vulkan 1.2 */
 } pm_device_facts;
@@ -110,6 +111,7 @@ typedef enum pm_feature {
     PM_CPU_KERNELS,
     PM_MAPPED_MEMORY,
     PM_COMPUTE_QUEUE,
+    PM_MEMORY_BUDGET,
     PM_PIPELINE_CACHE,
     PM_MEMORY_REUSE,
     PM_FEW_BARRIERS,

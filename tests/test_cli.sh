@@ -33,6 +33,21 @@ expect 7 'No such file' train --resume nothing
 expect 7 'nothing' train fashion-tiny --data nothing
 expect 7 'no-dir/x.log' recipes --log no-dir/x.log
 PUMICE_PRECISION=double expect 2 'PUMICE_PRECISION must be one of exact, f32' recipes
+expect 2 '--limit: no limit "storage-rang"; did you mean storage-range' devices --limit storage-rang=8MiB
+expect 2 '--limit: storage-range needs a value' recipes --limit storage-range
+for size in 8MB 8.5MiB -8MiB 0x10 '' ' 8' 99999999999999999999 17179869184GiB; do
+    expect 2 'storage-range must be a size such as' recipes --limit "storage-range=$size"
+done
+expect 2 'storage-range must be at least 4KiB, not 0' recipes --limit storage-range=0
+expect 2 'shared must be at least 16KiB' recipes --limit invocations=128,shared=8KiB
+expect 2 'invocations must be a whole number' recipes --limit invocations=128KiB
+expect 2 'submit must be at most 1000' recipes --limit submit=1001
+for tile in 16 16x 6x1 36x1 8x5 32x4 8x2x1; do expect 2 'tile must be rows' recipes --limit "tile=$tile"; done
+expect 2 'no limit ""' recipes --limit shared=16KiB,
+expect 2 '--off: nothing "texel-input" to turn off; did you mean texel-inputs' recipes --off texel-input
+expect 2 'nothing "" to turn off' recipes --off even-views,
+PUMICE_LIMIT=tile=no expect 2 'PUMICE_LIMIT: tile must be' recipes
+PUMICE_OFF=al expect 2 'PUMICE_OFF: nothing "al"' recipes
 printf 'what is this' >unknown.bin
 : >empty
 expect 3 'no file that pumice knows' inspect unknown.bin
@@ -93,6 +108,13 @@ fi
 has '<- used' && has 'driver' && has 'memory'
 good devices --json && has '"chosen": true'
 expect 4 'matches' devices --device no-such-device
+expect 2 'limit storage-range=1024GiB is above what .* has: ' devices --limit storage-range=1024GiB
+expect 2 'limit invocations=1000000 is above' check --op binary --limit invocations=1000000
+good devices --limit storage-range=8MiB,invocations=128 --off few-barriers,memory-reuse &&
+    has 'a storage binding of 8\.0 MiB' && has 'workgroups of 128' && has '^  few-barriers +off' &&
+    has '^  submit-merging +on' && has 'limited to storage-range=8MiB, invocations=128; off: memory-reuse, few-barriers$'
+PUMICE_LIMIT=storage-range=8MiB,shared=16KiB PUMICE_OFF=even-views good devices --limit storage-range=16MiB --json &&
+    has '"max_storage_range": 16777216' && has '"max_shared_bytes": 16384' && has '"few-barriers": "on"'
 good check --op binary && has '^ok   binary .* exact, .* f32' && has 'cases are right' && has '^arithmetic: '
 has 'fma\(\) rounds (once|twice)' && has 'denormal operands' && has '^limits: ' && has '^switched off: nothing' && has '^driver: '
 good check --op binary --precision f32 --large --json && has '"rounds": true' && has '"wrong": 0'

@@ -183,6 +183,7 @@ static void fill_facts(VkPhysicalDevice physical, uint32_t index, pm_device_fact
     facts->subgroup_size = v11.subgroupSize;
     facts->timestamp_period = limits->timestampComputeAndGraphics ? limits->timestampPeriod : 0.0f;
     fill_memory_facts(physical, facts);
+    facts->memory_budget = pm_tells_budget(physical);
     facts->usable = compute_family(physical, true, &facts->compute_queue) != UINT32_MAX &&
                     basic.apiVersion >= VK_API_VERSION_1_2;
 }

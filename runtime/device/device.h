@@ -77,6 +77,7 @@ typedef struct pm_block {
 
 /* device/extensions.c: the names of those to enable; notes which are there. */
 enum { PM_MAX_EXTENSIONS = 8 };
+bool pm_tells_budget(VkPhysicalDevice physical);
 uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENSIONS]);
 
 /* device/memory.c: chooses memory types, once the device is there. */

@@ -16,15 +16,32 @@ static bool has(const VkExtensionProperties *list, uint32_t count, const char *n
     return false;
 }
 
+/* All of a device, to be freed; NULL with *count 0 when they cannot be had. */
+static VkExtensionProperties *list_of(VkPhysicalDevice physical, uint32_t *count)
+{
+    *count = 0;
+    if (vkEnumerateDeviceExtensionProperties(physical, NULL, count, NULL) != VK_SUCCESS) *count = 0;
+    VkExtensionProperties *list = calloc(*count + 1u, sizeof *list);
+    VkResult result = list ? vkEnumerateDeviceExtensionProperties(physical, NULL, count, list)
+                           : VK_ERROR_OUT_OF_HOST_MEMORY;
+    if (result != VK_SUCCESS && result != VK_INCOMPLETE) *count = 0;
+    return list;
+}
+
+bool pm_tells_budget(VkPhysicalDevice physical)
+{
+    uint32_t count;
+    VkExtensionProperties *list = list_of(physical, &count);
+    bool tells = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    free(list);
+    return tells;
+}
+
 uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENSIONS])
 {
-    uint32_t count = 0, chosen = 0;
-    if (vkEnumerateDeviceExtensionProperties(device->physical, NULL, &count, NULL) != VK_SUCCESS) return 0;
-    VkExtensionProperties *list = calloc(count + 1u, sizeof *list);
-    if (!list) return 0;
-    VkResult result = vkEnumerateDeviceExtensionProperties(device->physical, NULL, &count, list);
-    if (result != VK_SUCCESS && result != VK_INCOMPLETE) count = 0;
-    device->has_memory_budget = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    uint32_t count, chosen = 0;
+    VkExtensionProperties *list = list_of(device->physical, &count);
+    device->has_memory_budget = pm_on(&device->rules, PM_MEMORY_BUDGET);
     if (device->has_memory_budget) names[chosen++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
     const char *statistics = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
     device->has_statistics = device->compile_only && has(list, count, statistics);

@@ -18,6 +18,7 @@ static const struct {
     [PM_MAPPED_MEMORY] = {"mapped-memory", "the host writes into tensors; off: through a staging buffer"},
     [PM_COMPUTE_QUEUE] = {"compute-queue",
                           "a queue that does not draw as well; off: the first that computes"},
+    [PM_MEMORY_BUDGET] = {"memory-budget", "the driver says how much memory is left; off: counted here"},
     [PM_PIPELINE_CACHE] = {"pipeline-cache", "compiled shaders are kept on disk"},
     [PM_MEMORY_REUSE] = {"memory-reuse", "tensors that are never alive together share memory"},
     [PM_FEW_BARRIERS] = {"few-barriers", "a barrier only where memory overlaps; off: before every dispatch"},
@@ -55,6 +56,8 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
         return facts->type == PM_DEVICE_CPU;
     case PM_MAPPED_MEMORY:
         return facts->unified_memory;
+    case PM_MEMORY_BUDGET:
+        return facts->memory_budget;
     case PM_COMPUTE_QUEUE:
         return facts->compute_queue;
     default:

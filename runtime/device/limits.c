@@ -36,7 +36,7 @@ static const limit_row rows[] = {
      "milliseconds that one submit aims for; however work is split, results are the same"},
     {"tile", TILE, AT(tile), 0, 0,
      "ROWSxCOLUMNS: the tile of every product and convolution, 4 to 32 rows, a multiple of 4, and 1 to 4 "
-     "vectors"},
+     "vectors, at most 64 in all"},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -86,7 +86,8 @@ static bool read_tile(const char *text, uint64_t tile[2])
 {
     if (!read_number(&text, &tile[0]) || *text++ != 'x' || !read_number(&text, &tile[1]) || *text)
         return false;
-    return tile[0] >= 4 && tile[0] <= 32 && tile[0] % 4 == 0 && tile[1] >= 1 && tile[1] <= 4;
+    return tile[0] >= 4 && tile[0] <= 32 && tile[0] % 4 == 0 && tile[1] >= 1 && tile[1] <= 4 &&
+           tile[0] * tile[1] <= 64;
 }
 
 static const char *size_text(uint64_t bytes, char *buffer, size_t size)
@@ -115,15 +116,15 @@ static const char *amount_text(const limit_row *row, const uint64_t *value, char
 static pm_status read_value(const char *from, const limit_row *row, const char *text,
                             pm_device_limits *limits, pm_error *error)
 {
-    char least[32];
+    char bound[32];
     uint64_t *value = value_of(limits, row), tile[2], read = 0;
     if (row->kind == TILE) {
         if (!read_tile(text, tile)) {
-            return pm_fail(
-                error, PM_BAD_USAGE,
-                "%s: tile must be rows (4 to 32, a multiple of 4) x vectors (1 to 4) such as 16x2, "
-                "not \"%.40s\"",
-                from, text);
+            return pm_fail(error, PM_BAD_USAGE,
+                           "%s: tile must be rows (4 to 32, a multiple of 4) x vectors (1 to 4), in all at "
+                           "most 64, such as 16x2, "
+                           "not \"%.40s\"",
+                           from, text);
         }
         memcpy(value, tile, sizeof tile);
         return PM_OK;
@@ -136,9 +137,10 @@ static pm_status read_value(const char *from, const limit_row *row, const char *
                        text);
     }
     if (read < row->least || read > row->most) {
-        return pm_fail(error, PM_BAD_USAGE, "%s: %s must be at least %s%s, not %.40s", from, row->name,
-                       amount_text(row, &row->least, least, sizeof least),
-                       read > row->most ? ", and not so large" : "", text);
+        bool small = read < row->least;
+        return pm_fail(error, PM_BAD_USAGE, "%s: %s must be at %s %s, not %.40s", from, row->name,
+                       small ? "least" : "most",
+                       amount_text(row, small ? &row->least : &row->most, bound, sizeof bound), text);
     }
     *value = read;
     return PM_OK;
