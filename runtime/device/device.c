@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define MAX_DEVICES 32
+#define MAX_FAMILIES 32
 
 /* ---- Instance ------------------------------------------------------------------------------------------ */
 
@@ -85,8 +86,10 @@ static pm_status enumerate(VkInstance instance, VkPhysicalDevice *devices, uint3
 /* The first family that computes, or where `apart` one that the desktop does not share, if there is one. */
 static uint32_t compute_family(VkPhysicalDevice physical, bool apart, bool *is_apart)
 {
-    VkQueueFamilyProperties families[32];
-    uint32_t count = 32, best = UINT32_MAX;
+    VkQueueFamilyProperties families[MAX_FAMILIES];
+    uint32_t count = 0, best = UINT32_MAX;
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, NULL);
+    if (count > MAX_FAMILIES) count = MAX_FAMILIES;
     vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
     for (uint32_t i = 0; i < count; i++) {
         if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)) continue;

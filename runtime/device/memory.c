@@ -9,6 +9,10 @@
     (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT | \
      VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT)
 
+/* Less memory than this is not worth an allocation of its own: drivers round up as far. It is no power of two
+ * because of PM_EVEN_VIEWS. */
+#define LEAST_BYTES (((VkDeviceSize)1 << 20) + 256)
+
 /* ---- Types --------------------------------------------------------------------------------------------- */
 
 /* The type with these properties whose heap is largest: a small window into a discrete GPU's memory often
@@ -119,7 +123,10 @@ pm_status pm_block_create(pm_device *device, VkDeviceSize size, uint32_t memory_
 {
     *out = (pm_block){.size = size, .memory_type = memory_type};
     VkBufferCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = size, .usage = BLOCK_USAGE};
+        .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+        .size = size < LEAST_BYTES ? LEAST_BYTES : size,
+        .usage = BLOCK_USAGE,
+    };
     VkResult result = device->vk.vkCreateBuffer(device->device, &info, NULL, &out->buffer);
     if (result == VK_SUCCESS) result = allocate(device, out, map);
     if (result == VK_SUCCESS) return PM_OK;

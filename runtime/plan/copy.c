@@ -20,10 +20,6 @@ static pm_status copy_staged(pm_plan *plan, uint32_t block, VkDeviceSize offset,
                              bool to_device, pm_error *error)
 {
     const struct VolkDeviceTable *vk = &plan->device->vk;
-    VkCommandBufferBeginInfo begin = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
-    };
     VkMemoryBarrier after = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
         .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
@@ -33,17 +29,17 @@ static pm_status copy_staged(pm_plan *plan, uint32_t block, VkDeviceSize offset,
     VkBufferCopy region = {to_device ? 0 : offset, to_device ? offset : 0, bytes};
     VkBuffer from = to_device ? plan->staging.buffer : plan->blocks[block].buffer;
     VkBuffer to = to_device ? plan->blocks[block].buffer : plan->staging.buffer;
-    VkResult result = vk->vkBeginCommandBuffer(plan->copy, &begin);
+    VkResult result = pm_plan_begin_once(plan);
     if (result == VK_SUCCESS) {
-        vk->vkCmdCopyBuffer(plan->copy, from, to, 1, &region);
-        vk->vkCmdPipelineBarrier(plan->copy, VK_PIPELINE_STAGE_TRANSFER_BIT,
+        vk->vkCmdCopyBuffer(plan->once, from, to, 1, &region);
+        vk->vkCmdPipelineBarrier(plan->once, VK_PIPELINE_STAGE_TRANSFER_BIT,
                                  VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT |
                                      VK_PIPELINE_STAGE_TRANSFER_BIT,
                                  0, 1, &after, 0, NULL, 0, NULL);
-        result = vk->vkEndCommandBuffer(plan->copy);
+        result = vk->vkEndCommandBuffer(plan->once);
     }
     if (result != VK_SUCCESS) return pm_vk_fail(plan->device, result, "recording a copy", error);
-    pm_status status = pm_queue_submit(plan->device, 1, &plan->copy, &plan->last_value, error);
+    pm_status status = pm_queue_submit(plan->device, 1, &plan->once, &plan->last_value, error);
     return status == PM_OK ? pm_queue_wait(plan->device, plan->last_value, error) : status;
 }
 

@@ -75,18 +75,14 @@ static double work_of(const pm_plan *plan, const pm_piece *piece)
 static VkResult record_all(pm_plan *plan, const gathered *g)
 {
     const struct VolkDeviceTable *vk = &plan->device->vk;
-    VkCommandBufferBeginInfo begin = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
-    };
-    VkResult result = vk->vkBeginCommandBuffer(plan->alone, &begin);
+    VkResult result = pm_plan_begin_once(plan);
     if (result != VK_SUCCESS) return result;
     for (uint32_t i = 0; i < g->count; i++) {
-        pm_plan_fence_in(plan, plan->alone, false);
-        pm_plan_record_piece(plan, plan->alone, g->pieces[i], -1);
+        pm_plan_fence_in(plan, plan->once, false);
+        pm_plan_record_piece(plan, plan->once, g->pieces[i], -1);
     }
-    pm_plan_fence_in(plan, plan->alone, true);
-    return vk->vkEndCommandBuffer(plan->alone);
+    pm_plan_fence_in(plan, plan->once, true);
+    return vk->vkEndCommandBuffer(plan->once);
 }
 
 /* Submits them and waits. The time is shared out by work: of what goes together it is little. */
@@ -96,7 +92,7 @@ static pm_status time_all(pm_plan *plan, gathered *g, pm_error *error)
     VkResult result = record_all(plan, g);
     if (result != VK_SUCCESS) return pm_vk_fail(plan->device, result, "recording commands", error);
     double start = pm_seconds();
-    pm_status status = pm_queue_submit(plan->device, 1, &plan->alone, &plan->last_value, error);
+    pm_status status = pm_queue_submit(plan->device, 1, &plan->once, &plan->last_value, error);
     if (status == PM_OK) status = pm_queue_wait(plan->device, plan->last_value, error);
     double seconds = pm_seconds() - start;
     for (uint32_t i = 0; status == PM_OK && i < g->count; i++) {

@@ -126,6 +126,7 @@ void pm_plan_destroy(pm_plan *plan)
     if (!plan->device->compile_only) (void)plan->device->vk.vkDeviceWaitIdle(plan->device->device);
     pm_plan_unrecord(plan);
     pm_bound_release(plan->device, &plan->bound);
+    if (plan->at_once) plan->device->vk.vkDestroyCommandPool(plan->device->device, plan->at_once, NULL);
     for (uint32_t i = 0; i < plan->n_blocks; i++) pm_block_destroy(plan->device, &plan->blocks[i]);
     pm_block_destroy(plan->device, &plan->staging);
     free(plan->pieces);

@@ -59,12 +59,12 @@ typedef struct pm_bound {
 } pm_bound;
 
 /* A run of pieces in one command buffer: what is submitted together with others, as their measured times
- * allow. */
+ * allow. There are two of each, taken in turn: one may not be submitted again while it is still at work. */
 typedef struct pm_grain {
     uint32_t first, count;
-    VkCommandBuffer commands;
+    VkCommandBuffer commands[2];
     double seconds; /* what it is thought to take */
-    uint32_t late;  /* times in a row that it took too long alone */
+    uint32_t late;  /* times in a row that it took too long */
 } pm_grain;
 
 /* A submit under way. */
@@ -72,6 +72,7 @@ typedef struct pm_flight {
     uint64_t value; /* of the timeline, at its end */
     double begun, expected;
     uint32_t first, count; /* grains */
+    uint32_t run;
 } pm_flight;
 
 /* Submits of one plan that may wait for the device at once. */
@@ -101,10 +102,11 @@ struct pm_plan {
 
     pm_grain *grains;
     uint32_t n_grains;
-    VkCommandPool commands;
-    VkQueryPool timestamps; /* with options.profile */
-    uint32_t measured_runs;
-    uint64_t last_value; /* timeline value of the last submit */
+    VkCommandPool commands, at_once; /* of grains; and of what is recorded for one submit: `once` */
+    VkCommandBuffer once;
+    VkQueryPool timestamps;       /* with options.profile */
+    uint32_t measured_runs, runs; /* runs: those of grains */
+    uint64_t last_value;          /* timeline value of the last submit */
 
     pm_flight flights[PM_MAX_FLIGHTS]; /* oldest first */
     uint32_t n_flights;
@@ -113,7 +115,6 @@ struct pm_plan {
     bool too_slow;    /* pieces have to be cut anew */
 
     pm_block staging;
-    VkCommandBuffer copy, alone; /* of transfers, and of measured pieces */
 };
 
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error);
@@ -135,6 +136,8 @@ uint64_t pm_plan_granule(const pm_plan *plan, const pm_dispatch *dispatch);
 pm_status pm_plan_part_of(pm_plan *plan, const pm_piece *whole, uint32_t base, uint32_t groups,
                           pm_bound *bound, pm_piece *out, pm_error *error);
 void pm_bound_release(pm_device *device, pm_bound *bound);
+/* Begins plan->once, which must not be at work any more. */
+VkResult pm_plan_begin_once(pm_plan *plan);
 /* Appends a piece to a command buffer; `query`: of its first timestamp, or -1. */
 void pm_plan_record_piece(pm_plan *plan, VkCommandBuffer commands, const pm_piece *piece, int64_t query);
 /* Everything before it in the queue is done and visible to it; everything after waits for it. */

@@ -122,20 +122,17 @@ void pm_plan_fence_in(pm_plan *plan, VkCommandBuffer commands, bool after)
 
 /* Every grain begins and ends with a full barrier, so that grains may be submitted apart or together, any
  * number of times, and so that copies in between see what was computed. */
-static VkResult record_grain(pm_plan *plan, pm_grain *grain)
+static VkResult record_grain(pm_plan *plan, const pm_grain *grain, VkCommandBuffer commands)
 {
     const struct VolkDeviceTable *vk = &plan->device->vk;
-    VkCommandBufferBeginInfo begin = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT,
-    };
-    VkResult result = vk->vkBeginCommandBuffer(grain->commands, &begin);
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    VkResult result = vk->vkBeginCommandBuffer(commands, &begin);
     if (result != VK_SUCCESS) return result;
-    pm_plan_fence_in(plan, grain->commands, false);
+    pm_plan_fence_in(plan, commands, false);
     for (uint32_t i = grain->first; i < grain->first + grain->count; i++)
-        pm_plan_record_piece(plan, grain->commands, &plan->pieces[i], plan->timestamps ? (int64_t)i * 2 : -1);
-    pm_plan_fence_in(plan, grain->commands, true);
-    return vk->vkEndCommandBuffer(grain->commands);
+        pm_plan_record_piece(plan, commands, &plan->pieces[i], plan->timestamps ? (int64_t)i * 2 : -1);
+    pm_plan_fence_in(plan, commands, true);
+    return vk->vkEndCommandBuffer(commands);
 }
 
 static uint32_t node_of(const pm_plan *plan, const pm_grain *grain)
@@ -178,28 +175,50 @@ static VkResult create_timestamps(pm_plan *plan)
     return plan->device->vk.vkCreateQueryPool(plan->device->device, &info, NULL, &plan->timestamps);
 }
 
-static VkResult allocate_commands(pm_plan *plan)
+static VkResult allocate(const pm_plan *plan, VkCommandPool pool, uint32_t count, VkCommandBuffer *out)
 {
-    const struct VolkDeviceTable *vk = &plan->device->vk;
-    VkCommandPoolCreateInfo pool = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-        .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
-        .queueFamilyIndex = plan->device->queue_family,
-    };
-    VkResult result = vk->vkCreateCommandPool(plan->device->device, &pool, NULL, &plan->commands);
     VkCommandBufferAllocateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = plan->commands,
+        .commandPool = pool,
         .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
+        .commandBufferCount = count,
     };
-    if (result == VK_SUCCESS) result = vk->vkAllocateCommandBuffers(plan->device->device, &info, &plan->copy);
-    if (result == VK_SUCCESS)
-        result = vk->vkAllocateCommandBuffers(plan->device->device, &info, &plan->alone);
-    for (uint32_t i = 0; result == VK_SUCCESS && i < plan->n_grains; i++) {
-        result = vk->vkAllocateCommandBuffers(plan->device->device, &info, &plan->grains[i].commands);
-    }
+    return plan->device->vk.vkAllocateCommandBuffers(plan->device->device, &info, out);
+}
+
+static VkResult create_pool(const pm_plan *plan, VkCommandPoolCreateFlags flags, VkCommandPool *out)
+{
+    VkCommandPoolCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .flags = flags,
+        .queueFamilyIndex = plan->device->queue_family,
+    };
+    return plan->device->vk.vkCreateCommandPool(plan->device->device, &info, NULL, out);
+}
+
+static VkResult allocate_commands(pm_plan *plan)
+{
+    VkResult result = create_pool(plan, 0, &plan->commands);
+    for (uint32_t i = 0; result == VK_SUCCESS && i < plan->n_grains; i++)
+        result = allocate(plan, plan->commands, 2, plan->grains[i].commands);
     return result;
+}
+
+VkResult pm_plan_begin_once(pm_plan *plan)
+{
+    const struct VolkDeviceTable *vk = &plan->device->vk;
+    VkCommandBufferBeginInfo begin = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
+    };
+    VkResult result = VK_SUCCESS;
+    if (plan->once) {
+        result = vk->vkResetCommandPool(plan->device->device, plan->at_once, 0);
+    } else {
+        if (!plan->at_once) result = create_pool(plan, VK_COMMAND_POOL_CREATE_TRANSIENT_BIT, &plan->at_once);
+        if (result == VK_SUCCESS) result = allocate(plan, plan->at_once, 1, &plan->once);
+    }
+    return result == VK_SUCCESS ? vk->vkBeginCommandBuffer(plan->once, &begin) : result;
 }
 
 pm_status pm_plan_record(pm_plan *plan, pm_error *error)
@@ -210,7 +229,9 @@ pm_status pm_plan_record(pm_plan *plan, pm_error *error)
     VkResult result = create_timestamps(plan);
     if (result == VK_SUCCESS) result = allocate_commands(plan);
     for (uint32_t i = 0; result == VK_SUCCESS && i < plan->n_grains; i++) {
-        result = record_grain(plan, &plan->grains[i]);
+        const pm_grain *grain = &plan->grains[i];
+        result = record_grain(plan, grain, grain->commands[0]);
+        if (result == VK_SUCCESS) result = record_grain(plan, grain, grain->commands[1]);
     }
     return result == VK_SUCCESS ? PM_OK : pm_vk_fail(plan->device, result, "recording commands", error);
 }
@@ -224,7 +245,6 @@ void pm_plan_unrecord(pm_plan *plan)
     free(plan->grains);
     plan->commands = VK_NULL_HANDLE;
     plan->timestamps = VK_NULL_HANDLE;
-    plan->copy = plan->alone = VK_NULL_HANDLE;
     plan->grains = NULL;
     plan->n_grains = 0;
 }

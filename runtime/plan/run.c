@@ -40,12 +40,12 @@ static void learn(pm_plan *plan, const pm_flight *flight, double seconds, bool s
 {
     double aim = plan->options.submit_seconds, ratio = seconds / (flight->expected + 1e-9);
     bool slower = ratio > SLOWER && seconds > aim / 2, faster = ratio < FASTER && sure;
-    for (uint32_t i = flight->first; (slower || faster) && i < flight->first + flight->count; i++)
-        rescale(plan, &plan->grains[i], slower ? ratio : sqrt(ratio > 0.01 ? ratio : 0.01));
-    pm_grain *grain = &plan->grains[flight->first];
-    if (flight->count > 1) return;
-    grain->late = seconds > 2 * aim ? grain->late + 1 : 0;
-    if (grain->late >= LATE_UNTIL_CUT) plan->too_slow = true;
+    for (uint32_t i = flight->first; i < flight->first + flight->count; i++) {
+        pm_grain *grain = &plan->grains[i];
+        if (slower || faster) rescale(plan, grain, slower ? ratio : sqrt(ratio > 0.01 ? ratio : 0.01));
+        grain->late = seconds > 2 * aim && grain->seconds > 2 * aim ? grain->late + 1 : 0;
+        if (grain->late >= LATE_UNTIL_CUT) plan->too_slow = true;
+    }
 }
 
 /* Waits for the oldest submit. Only when it really had to be waited for is it known when it ended. */
@@ -81,15 +81,19 @@ static pm_status run_measured(pm_plan *plan, pm_error *error)
 {
     VkCommandBuffer batch[MOST_GRAINS];
     uint32_t most = pm_on(&plan->device->rules, PM_SUBMIT_MERGING) ? MOST_GRAINS : 1;
+    uint32_t turn = ++plan->runs % 2;
     pm_status status = queue_is_ours(plan, error);
     plan->stats.submits = 0;
+    /* The run before the last had the same command buffers. */
+    while (status == PM_OK && plan->n_flights > 0 && plan->flights[0].run + 1 < plan->runs)
+        status = land(plan, error);
     for (uint32_t i = 0; status == PM_OK && i < plan->n_grains;) {
-        pm_flight flight = {.first = i};
+        pm_flight flight = {.first = i, .run = plan->runs};
         while (i < plan->n_grains && flight.count < most &&
                (flight.count == 0 ||
                 flight.expected + plan->grains[i].seconds <= plan->options.submit_seconds)) {
             flight.expected += plan->grains[i].seconds;
-            batch[flight.count++] = plan->grains[i++].commands;
+            batch[flight.count++] = plan->grains[i++].commands[turn];
         }
         if (plan->n_flights == PM_MAX_FLIGHTS) status = land(plan, error);
         flight.begun = pm_seconds();

@@ -22,7 +22,7 @@ pm_status pm_trace_run(pm_plan *plan, bool *done, pm_error *error)
     if (!*done) return status;
     for (uint32_t i = 0; status == PM_OK && i < plan->n_grains; i++) {
         uint32_t node = node_of(plan, i);
-        status = pm_queue_submit(plan->device, 1, &plan->grains[i].commands, &plan->last_value, error);
+        status = pm_queue_submit(plan->device, 1, plan->grains[i].commands, &plan->last_value, error);
         if (status == PM_OK) status = pm_queue_wait(plan->device, plan->last_value, error);
         bool last = i + 1 == plan->n_grains || node_of(plan, i + 1) != node;
         if (status == PM_OK && last) status = trace->node(trace->user, plan, node, error);
