@@ -1,0 +1,111 @@
+/* Devices that only compile: plans make their pipelines and nothing else; and the tiles that rules and
+ * registers of GPUs allow. */
+/* ctest labels: device */
+#include "device_helpers.h"
+
+#include "device/pipeline_statistics.h"
+#include "ops/tile.h"
+
+static pm_tensor build(pm_graph *graph)
+{
+    pm_tensor a = pm_param(graph, "a", PM_SHAPE(20, 12), (pm_init){PM_INIT_ONE, 0});
+    pm_tensor b = pm_param(graph, "b", PM_SHAPE(12, 8), (pm_init){PM_INIT_ONE, 0});
+    pm_tensor c = pm_matmul(graph, a, b, PM_AB, PM_NONE, PM_NONE);
+    pm_output(graph, c);
+    return c;
+}
+
+/* What a plan of `on` gives for ones times ones. */
+static void run(pm_device *on, float values[20 * 8], uint32_t *pipelines)
+{
+    pm_error error;
+    pm_plan *plan;
+    pm_graph *graph = pm_graph_create();
+    pm_tensor c = build(graph);
+    expect_ok(pm_plan_create(on, graph, NULL, &plan, &error), &error);
+    *pipelines = pm_plan_stats_of(plan).pipelines;
+    expect_ok(pm_plan_run(plan, 3, &error), &error);
+    expect_ok(pm_plan_wait(plan, &error), &error);
+    memset(values, 0xff, 20 * 8 * sizeof *values);
+    expect_ok(pm_plan_read(plan, c, values, 20 * 8 * sizeof *values, &error), &error);
+    pm_plan_destroy(plan);
+    pm_graph_destroy(graph);
+}
+
+static void test_nothing_runs(void **state)
+{
+    pm_error error;
+    pm_device *compiler;
+    float values[20 * 8];
+    uint32_t here, there;
+    (void)state;
+    run(device, values, &here);
+    for (uint32_t i = 0; i < 20 * 8; i++) assert_true(values[i] == 12.0f);
+    expect_ok(pm_device_open(&(pm_device_options){.compile_only = true}, &compiler, &error), &error);
+    run(compiler, values, &there);
+    for (uint32_t i = 0; i < 20 * 8; i++) assert_true(values[i] == 0.0f);
+    assert_int_equal(here, there);
+    assert_int_equal(compiler->n_pipelines, there);
+    assert_int_equal(compiler->submitted, 0);
+    pm_device_close(compiler);
+}
+
+static void test_statistics(void **state)
+{
+    pm_error error;
+    pm_device *compiler;
+    pm_pipeline_statistics statistics;
+    float values[20 * 8];
+    uint32_t count;
+    (void)state;
+    expect_ok(pm_device_open(&(pm_device_options){.compile_only = true}, &compiler, &error), &error);
+    run(compiler, values, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        expect_ok(pm_pipeline_statistics_read(compiler, compiler->pipelines[i].pipeline.pipeline, &statistics,
+                                              &error),
+                  &error);
+        assert_true(compiler->has_statistics || (statistics.count == 0 && statistics.registers < 0));
+        assert_true(statistics.count <= PM_MOST_STATISTICS);
+    }
+    pm_device_close(compiler);
+}
+
+/* No GPU gets a tile that its rule has no registers for, whatever the shape; and a tile that was asked for is
+ * taken as it is. */
+static void test_tiles_fit(void **state)
+{
+    static const uint32_t vendors[] = {0x1002, 0x10de, 0x8086, 0x106b, 0x5143, 0x13b5};
+    static const uint32_t sizes[] = {1, 7, 40, 96, 257, 1024, 4096};
+    enum { SIZES = sizeof sizes / sizeof sizes[0] };
+    (void)state;
+    for (uint32_t v = 0; v < sizeof vendors / sizeof vendors[0]; v++) {
+        pm_device_facts facts = {.type = PM_DEVICE_DISCRETE,
+                                 .vendor_id = vendors[v],
+                                 .subgroup_size = v == 0 ? 64 : 32,
+                                 .max_invocations = 1024};
+        pm_device_limits limits = {0};
+        pm_rules rules = pm_rules_for(&facts, &limits, 0);
+        assert_false(rules.is_cpu);
+        assert_int_equal(rules.tile_vec4s, v < 2 ? 16 : 8);
+        assert_int_equal(rules.gemm_lanes, v == 0 ? 64 : 32);
+        for (uint32_t i = 0; i < SIZES * SIZES; i++) {
+            pm_tile tile = pm_tile_for(&rules, sizes[i / SIZES], sizes[i % SIZES]);
+            assert_true(tile.rows > 0 && tile.rows * tile.columns <= rules.tile_vec4s);
+        }
+        limits.tile[0] = 32;
+        limits.tile[1] = 4;
+        rules = pm_rules_for(&facts, &limits, 0);
+        pm_tile tile = pm_tile_for(&rules, 1024, 1024);
+        assert_true(tile.rows == 32 && tile.columns == 4);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_runs),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_tiles_fit),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
