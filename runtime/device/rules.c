@@ -42,10 +42,10 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
      * a texel view's size become all zero or stop being so (measured on 22.3). */
     rules.is_cpu = pm_on(&rules, PM_CPU_KERNELS);
     if (rules.is_cpu) {
-        /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is
-         * one vector wide keeps register tiles in registers. */
         /* No watchdog looks at them, and a piece may have to be compiled anew. */
         rules.first_work = 1e8;
+        /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is
+         * one vector wide keeps register tiles in registers. */
         rules.gemm_lanes = 8;
         rules.lanes = 32;
         rules.tile_vec4s = 64;
