@@ -4,6 +4,7 @@
 #   tools/drivers.sh            all of it: drivers that run on a CPU run `pumice check`, also with --exact;
 #                               compilers of GPUs compile every kernel that would be used there
 #   tools/drivers.sh --update   the same, and takes the compilers' numbers as the new baseline
+#   --runs, --compiles          only that part; of the other the document has what came out last
 #   tools/drivers.sh --quick    the host's own drivers alone, against the baseline; writes no document
 #
 # Fails when a run is wrong, when a kernel spills that did not, or when a compiler's estimate of its time got a
@@ -19,11 +20,13 @@ source=$PWD
 . tools/drivers_report.sh
 
 mode=all
+parts="runs compiles"
 build=$source/build/release
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) mode=quick ;;
         --update) mode=update ;;
+        --runs | --compiles) parts=${1#--} ;;
         --build) build=$2; shift ;;
         *) die "unknown option $1" ;;
     esac
@@ -31,7 +34,9 @@ while [ $# -gt 0 ]; do
 done
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pumice/drivers
 baseline=$source/tests/drivers_baseline.tsv
-work=$(mktemp -d)
+work=$cache/results
+temporary=$(mktemp -d)
+if [ "$mode" = quick ]; then work=$temporary; fi
 libraries=/usr/lib/$(uname -m)-linux-gnu
 icds=/usr/share/vulkan/icd.d
 
@@ -41,7 +46,7 @@ finish() {
     for place in "$cache"/*/proc "$cache"/*/sys; do
         if mountpoint -q "$place" 2>/dev/null; then umount "$place" || true; fi
     done
-    rm -rf "$work"
+    rm -rf "$temporary"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -243,20 +248,21 @@ LIST
 
 # ---- Running ---------------------------------------------------------------------------------------------
 
-# run_driver NAME PLACE all|quick VARIABLE=VALUE...: with one thread, since two drivers run at a time.
+# run_driver NAME PLACE all|quick VARIABLE=VALUE...: all cases, or the first of each operator (newer LLVMs take
+# minutes for the others). With one thread, since two drivers run at a time.
 run_driver() {
     local name=$1 place=$2 options="" pumice folder=/tmp status=0
     [ "$3" = all ] || options=--quick
     shift 3
     pumice=$(pumice_in "$place")
     if [ "$place" = host ]; then
-        folder=$work/$name.files
+        folder=$temporary/$name
         mkdir -p "$folder"
     fi
     # shellcheck disable=SC2086
-    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 900 nice -n 5 "$pumice" check $options >"$work/$name.check" 2>&1 ||
+    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 1800 nice -n 5 "$pumice" check $options >"$work/$name.check" 2>&1 ||
         status=1
-    in_place "$place" XDG_CACHE_HOME="$folder" TMPDIR="$folder" "$@" timeout 900 nice -n 5 "$pumice" check --exact --quiet \
+    in_place "$place" XDG_CACHE_HOME="$folder" TMPDIR="$folder" "$@" timeout 1800 nice -n 5 "$pumice" check --exact --quiet \
         >"$work/$name.exactness" 2>&1 || status=1
     if [ "$status" = 0 ]; then
         say "$name: right"
@@ -271,10 +277,10 @@ run_all() {
     {
         echo "run_driver lavapipe-12 host all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
         if has_root trixie; then
-            echo "run_driver lavapipe-13 trixie all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+            echo "run_driver lavapipe-13 trixie quick LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
         fi
         if has_root unstable; then
-            echo "run_driver lavapipe-unstable unstable all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+            echo "run_driver lavapipe-unstable unstable quick LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
         fi
         if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host quick VK_ICD_FILENAMES=$icd"; fi
     } | jobs_of
@@ -294,9 +300,18 @@ if [ "$mode" = quick ]; then
     exit
 fi
 set_up_roots
-run_all
-compile_all
-compile_quick
+mkdir -p "$work"
+case $parts in *runs*)
+    rm -f "$work"/*.check "$work"/*.exactness "$work/wrong"
+    run_all
+    ;;
+esac
+case $parts in *compiles*)
+    rm -f "$work"/*.compile
+    compile_all
+    compile_quick
+    ;;
+esac
 write_document "$work" >docs/drivers.md
 say "wrote docs/drivers.md"
 if [ "$mode" = update ]; then
