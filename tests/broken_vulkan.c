@@ -95,9 +95,7 @@ int main(int argc, char **argv)
     } rules[] = {
         {"core", break_core}, {"sync", break_sync}, {"practices", break_practices}, {"gpu", break_gpu}};
     pm_error error = {0};
-    /* Storage buffers: the layer looks into those wherever it can look at all. */
-    pm_device_options options = {.off = 1u << PM_TEXEL_INPUTS};
-    if (pm_device_open(&options, &device, &error) != PM_OK) return 77;
+    if (pm_device_open(NULL, &device, &error) != PM_OK) return 77;
     for (size_t i = 0; argc == 2 && i < sizeof rules / sizeof rules[0]; i++) {
         if (strcmp(argv[1], rules[i].name) == 0) rules[i].run();
     }
