@@ -109,6 +109,9 @@ has '<- used' && has 'driver' && has 'memory'
 good devices --json && has '"chosen": true'
 expect 4 'matches' devices --device no-such-device
 expect 2 'limit storage-range=1024GiB is above what .* has: ' devices --limit storage-range=1024GiB
+# Too little memory: exit code 6 before anything is submitted, and a batch that then fits.
+expect 6 'batch=8 would fit' sample fashion-small -n 64 --steps 1 --limit memory=24MiB -o small.png
+good sample fashion-small -n 8 --batch 8 --steps 1 --limit memory=24MiB -o small.png
 expect 2 'limit invocations=1000000 is above' check --op binary --limit invocations=1000000
 good devices --limit storage-range=8MiB,invocations=128 --off few-barriers,memory-reuse &&
     has 'a storage binding of 8\.0 MiB' && has 'workgroups of 128' && has '^  few-barriers +off' &&
