@@ -5,6 +5,7 @@
 #include "sheet.h"
 #include "source.h"
 
+#include "base/words.h"
 #include "ops/table.h"
 #include "sampling/model.h"
 #include "training/trainer.h"
@@ -218,11 +219,11 @@ static pm_status run_ops(pm_device *device, const char *begin, json_t *list, pm_
  */
 static pm_status check_op(const char *begin, pm_error *error)
 {
-    cli_nearest nearest = {.word = begin};
+    pm_nearest nearest = {.word = begin};
     for (const pm_op *const *op = pm_op_table; *op; op++) {
         if (!has_row(*op)) continue;
         if (begins((*op)->name, begin)) return PM_OK;
-        cli_nearest_try(&nearest, (*op)->name);
+        pm_nearest_try(&nearest, (*op)->name);
     }
     return pm_fail(error, PM_BAD_USAGE,
                    "no operator that is timed by itself begins with \"%.60s\"; did you mean %s?", begin,
@@ -478,8 +479,8 @@ static pm_status measure(pm_device *device, uint32_t count, const char *const *w
 
 static pm_status check_subject(uint32_t count, const char *const *words, pm_error *error)
 {
-    cli_nearest nearest = {.word = words[0]};
-    for (const char *const *subject = subjects; *subject; subject++) cli_nearest_try(&nearest, *subject);
+    pm_nearest nearest = {.word = words[0]};
+    for (const char *const *subject = subjects; *subject; subject++) pm_nearest_try(&nearest, *subject);
     if (nearest.distance > 0) {
         return pm_fail(error, PM_BAD_USAGE, "nothing to bench called \"%.40s\"; did you mean %s?", words[0],
                        nearest.best);

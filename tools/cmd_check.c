@@ -11,6 +11,7 @@
 
 #include "base/posix.h"
 #include "base/status.h"
+#include "base/words.h"
 #include "device/device.h"
 #include "ops/table.h"
 #include "sampling/model.h"
@@ -86,8 +87,8 @@ static void report_op(void *user, const pm_op *op, const check_tally *sum)
 
 static pm_status find_op(pm_error *error)
 {
-    cli_nearest nearest = {.word = args.op};
-    for (const pm_op *const *op = pm_op_table; args.op && *op; op++) cli_nearest_try(&nearest, (*op)->name);
+    pm_nearest nearest = {.word = args.op};
+    for (const pm_op *const *op = pm_op_table; args.op && *op; op++) pm_nearest_try(&nearest, (*op)->name);
     if (!args.op || nearest.distance == 0) return PM_OK;
     return pm_fail(error, PM_BAD_USAGE, "no operator \"%.60s\"; did you mean %s?", args.op, nearest.best);
 }

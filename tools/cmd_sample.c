@@ -5,6 +5,7 @@
 #include "sheet.h"
 
 #include "base/checked.h"
+#include "base/words.h"
 #include "recipes/recipe_fields.h"
 #include "sampling/model.h"
 
@@ -188,7 +189,7 @@ static pm_status find_class(const pm_model_info *info, const char *name, uint32_
 {
     uint64_t number;
     char buffer[16];
-    cli_nearest nearest = {.word = name};
+    pm_nearest nearest = {.word = name};
     if (strcasecmp(name, "none") == 0) {
         *out = info->classes;
         return PM_OK;
@@ -199,7 +200,7 @@ static pm_status find_class(const pm_model_info *info, const char *name, uint32_
             *out = i;
             return PM_OK;
         }
-        if (candidate != buffer) cli_nearest_try(&nearest, candidate);
+        if (candidate != buffer) pm_nearest_try(&nearest, candidate);
     }
     if (cli_parse_natural(name, &number) && number < info->classes) {
         *out = (uint32_t)number;
@@ -348,10 +349,10 @@ static pm_status draw(job *j, pm_device *device, pm_error *error)
 
 static pm_status check_picture_sampler(pm_error *error)
 {
-    cli_nearest nearest = {.word = args.sampler};
+    pm_nearest nearest = {.word = args.sampler};
     for (uint32_t i = 0; args.sampler && pm_recipe_samplers[i]; i++) {
         if (strcmp(args.sampler, pm_recipe_samplers[i]) == 0) return PM_OK;
-        cli_nearest_try(&nearest, pm_recipe_samplers[i]);
+        pm_nearest_try(&nearest, pm_recipe_samplers[i]);
     }
     if (!args.sampler) return PM_OK;
     return pm_fail(error, PM_BAD_USAGE, "no sampler %.40s of pictures; did you mean %s?", args.sampler,

@@ -1,7 +1,7 @@
 /* Reading a command line by the tables of options.h, and help from the same tables. */
 #include "options.h"
 
-#include "recipes/recipe_fields.h"
+#include "base/words.h"
 
 #include <errno.h>
 #include <math.h>
@@ -9,20 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Words and numbers --------------------------------------------------------------------------------- */
-
-void cli_nearest_try(cli_nearest *nearest, const char *candidate)
-{
-    uint32_t distance = pm_edit_distance(nearest->word, candidate);
-    if (nearest->best && distance >= nearest->distance) return;
-    nearest->best = candidate;
-    nearest->distance = distance;
-}
-
-bool cli_nearest_likely(const cli_nearest *nearest)
-{
-    return nearest->best && nearest->distance <= 1 + strlen(nearest->word) / 2;
-}
+/* ---- Numbers ------------------------------------------------------------------------------------------- */
 
 bool cli_parse_natural(const char *text, uint64_t *out)
 {
@@ -171,8 +158,8 @@ typedef struct reader {
 
 static pm_status unknown_verb(const char *word, pm_error *error)
 {
-    cli_nearest nearest = {.word = word};
-    for (const cli_verb *const *verb = cli_verbs; *verb; verb++) cli_nearest_try(&nearest, (*verb)->name);
+    pm_nearest nearest = {.word = word};
+    for (const cli_verb *const *verb = cli_verbs; *verb; verb++) pm_nearest_try(&nearest, (*verb)->name);
     return pm_fail(error, PM_BAD_USAGE, "no verb \"%.60s\"; did you mean %s? `pumice --help` lists them",
                    word, nearest.best);
 }
@@ -202,16 +189,16 @@ static pm_status unknown_option(const reader *r, const char *word)
     char plain[64];
     size_t length = strcspn(word, "=");
     (void)snprintf(plain, sizeof plain, "%.*s", (int)(length < 63 ? length : 63), word);
-    cli_nearest nearest = {.word = plain + strspn(plain, "-")};
-    for (uint32_t i = 0; verb && i < verb->n_options; i++) cli_nearest_try(&nearest, verb->options[i].name);
-    for (uint32_t i = 0; i < cli_n_global_options; i++) cli_nearest_try(&nearest, cli_global_options[i].name);
+    pm_nearest nearest = {.word = plain + strspn(plain, "-")};
+    for (uint32_t i = 0; verb && i < verb->n_options; i++) pm_nearest_try(&nearest, verb->options[i].name);
+    for (uint32_t i = 0; i < cli_n_global_options; i++) pm_nearest_try(&nearest, cli_global_options[i].name);
     const char *space = verb ? " " : "", *name = verb ? verb->name : "";
     if (!verb) {
         return pm_fail(r->error, PM_BAD_USAGE,
                        "unknown option %s before the verb; did you mean --%s? A verb's own options follow it",
                        plain, nearest.best);
     }
-    if (!cli_nearest_likely(&nearest)) {
+    if (!pm_nearest_likely(&nearest)) {
         return pm_fail(r->error, PM_BAD_USAGE, "unknown option %s; `pumice%s%s --help` lists what there is",
                        plain, space, name);
     }

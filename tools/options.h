@@ -89,15 +89,6 @@ void cli_help(const cli_verb *verb);
 /* "-n, --count N" in `buffer`. */
 const char *cli_option_form(const cli_option *option, char *buffer, size_t size);
 
-/* The nearest of some words to `word` by edit distance. */
-typedef struct cli_nearest {
-    const char *word, *best;
-    uint32_t distance;
-} cli_nearest;
-void cli_nearest_try(cli_nearest *nearest, const char *candidate);
-/* Whether the nearest is near enough to be worth asking for. */
-bool cli_nearest_likely(const cli_nearest *nearest);
-
 /* Strict numbers: all of `text`, decimal, nothing around it. */
 bool cli_parse_natural(const char *text, uint64_t *out);
 bool cli_parse_real(const char *text, double *out);

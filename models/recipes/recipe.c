@@ -260,18 +260,16 @@ pm_status pm_recipe_read(const char *path, pm_recipe *out, pm_error *error)
 static pm_status unknown_recipe(const char *name, pm_error *error)
 {
     char known[300] = "";
-    const char *nearest = "";
-    uint32_t best = UINT32_MAX;
+    pm_nearest nearest = {.word = name};
     for (const char *const *at = pm_embedded_recipe_names; *at; at++) {
         size_t used = strlen(known);
         (void)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", *at);
-        uint32_t distance = pm_edit_distance(name, *at);
-        if (distance < best) best = distance, nearest = *at;
+        pm_nearest_try(&nearest, *at);
     }
     return pm_fail_at(
         error, PM_BAD_USAGE, name,
-        "no such recipe; did you mean %s? There are %s; a file needs a slash or .json in its name", nearest,
-        known);
+        "no such recipe; did you mean %s? There are %s; a file needs a slash or .json in its name",
+        nearest.best, known);
 }
 
 pm_status pm_recipe_load(const char *name_or_path, pm_recipe *out, pm_error *error)

@@ -1,6 +1,7 @@
 /* See words.h. */
 #include "base/words.h"
 
+#include <stdio.h>
 #include <string.h>
 
 uint32_t pm_edit_distance(const char *a, const char *b)
@@ -21,4 +22,26 @@ uint32_t pm_edit_distance(const char *a, const char *b)
         }
     }
     return row[length];
+}
+
+void pm_nearest_try(pm_nearest *nearest, const char *candidate)
+{
+    uint32_t distance = pm_edit_distance(nearest->word, candidate);
+    if (nearest->best && distance >= nearest->distance) return;
+    nearest->best = candidate;
+    nearest->distance = distance;
+}
+
+bool pm_nearest_likely(const pm_nearest *nearest)
+{
+    return nearest->best && nearest->distance <= 1 + strlen(nearest->word) / 2;
+}
+
+bool pm_word_next(const char **rest, char *word, size_t size)
+{
+    if (!*rest) return false;
+    size_t length = strcspn(*rest, ",");
+    (void)snprintf(word, size, "%.*s", (int)(length < size ? length : size - 1), *rest);
+    *rest = (*rest)[length] ? *rest + length + 1 : NULL;
+    return true;
 }

@@ -4,9 +4,6 @@
 #include "base/words.h"
 #include "device/rules.h"
 
-#include <stdio.h>
-#include <string.h>
-
 static const struct {
     const char *name, *about;
 } rows[PM_FEATURES] = {
@@ -67,32 +64,23 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
 
 static pm_status read_one(const char *from, const char *name, uint32_t *off, pm_error *error)
 {
-    uint32_t best = UINT32_MAX;
-    const char *nearest = "";
+    pm_nearest nearest = {.word = name};
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
-        uint32_t distance = pm_edit_distance(name, rows[i].name);
-        if (distance == 0) {
-            *off |= 1u << i;
-            return PM_OK;
-        }
-        if (distance >= best) continue;
-        best = distance;
-        nearest = rows[i].name;
+        pm_nearest_try(&nearest, rows[i].name);
+        if (nearest.distance > 0) continue;
+        *off |= 1u << i;
+        return PM_OK;
     }
     return pm_fail(error, PM_BAD_USAGE,
                    "%s: nothing \"%.60s\" to turn off; did you mean %s? `pumice devices` "
                    "lists what there is",
-                   from, name, nearest);
+                   from, name, nearest.best);
 }
 
 pm_status pm_features_parse(const char *from, const char *text, uint32_t *off, pm_error *error)
 {
-    for (const char *at = text;;) {
-        char one[64];
-        size_t length = strcspn(at, ",");
-        (void)snprintf(one, sizeof one, "%.*s", (int)(length < 63 ? length : 63), at);
-        pm_status status = read_one(from, one, off, error);
-        if (status != PM_OK || !at[length]) return status;
-        at += length + 1;
-    }
+    char one[64];
+    pm_status status = PM_OK;
+    while (status == PM_OK && pm_word_next(&text, one, sizeof one)) status = read_one(from, one, off, error);
+    return status;
 }

@@ -148,33 +148,27 @@ static pm_status read_value(const char *from, const limit_row *row, const char *
 
 static pm_status read_one(const char *from, const char *text, pm_device_limits *limits, pm_error *error)
 {
-    const char *equals = strchr(text, '='), *nearest = rows[0].name;
+    const char *equals = strchr(text, '=');
     char name[64];
-    uint32_t best = UINT32_MAX;
+    pm_nearest nearest = {.word = name};
     (void)snprintf(name, sizeof name, "%.*s", (int)(equals ? equals - text : 60), text);
     for (uint32_t i = 0; i < ROWS; i++) {
-        uint32_t distance = pm_edit_distance(name, rows[i].name);
-        if (distance == 0 && equals) return read_value(from, &rows[i], equals + 1, limits, error);
-        if (distance == 0)
-            return pm_fail(error, PM_BAD_USAGE, "%s: %s needs a value: %s=...", from, name, name);
-        if (distance >= best) continue;
-        best = distance;
-        nearest = rows[i].name;
+        pm_nearest_try(&nearest, rows[i].name);
+        if (nearest.distance > 0) continue;
+        if (equals) return read_value(from, &rows[i], equals + 1, limits, error);
+        return pm_fail(error, PM_BAD_USAGE, "%s: %s needs a value: %s=...", from, name, name);
     }
     return pm_fail(error, PM_BAD_USAGE, "%s: no limit \"%s\"; did you mean %s? `pumice devices` lists them",
-                   from, name, nearest);
+                   from, name, nearest.best);
 }
 
 pm_status pm_limits_parse(const char *from, const char *text, pm_device_limits *limits, pm_error *error)
 {
-    for (const char *at = text;;) {
-        char one[100];
-        size_t length = strcspn(at, ",");
-        (void)snprintf(one, sizeof one, "%.*s", (int)(length < 99 ? length : 99), at);
-        pm_status status = read_one(from, one, limits, error);
-        if (status != PM_OK || !at[length]) return status;
-        at += length + 1;
-    }
+    char one[100];
+    pm_status status = PM_OK;
+    while (status == PM_OK && pm_word_next(&text, one, sizeof one))
+        status = read_one(from, one, limits, error);
+    return status;
 }
 
 /* ---- Pretending ---------------------------------------------------------------------------------------- */
