@@ -263,8 +263,9 @@ static void finish(compiling *c)
 
 pm_status cli_check_compile(const char *op, pm_error *error)
 {
-    pm_device_options options = {.select = cli.device, .compile_only = true};
+    pm_device_options options = cli_device_options();
     compiling c = {0};
+    options.compile_only = true;
     pm_status status = pm_device_open(&options, &c.device, error);
     if (status != PM_OK) return status;
     const pm_device_facts *facts = pm_device_facts_of(c.device);

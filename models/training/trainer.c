@@ -125,26 +125,31 @@ static void find_settings(smaller *s)
     if (r->data.size > 0) s->settings[s->count++] = (pm_alternative){"data.size", r->data.size, 8};
 }
 
+static pm_status set(pm_recipe *recipe, const char *key, uint32_t value)
+{
+    char assignment[64];
+    (void)snprintf(assignment, sizeof assignment, "%s=%u", key, value);
+    return pm_recipe_set(recipe, assignment, NULL);
+}
+
 /* The graph of a step with one setting changed: only shapes matter, so the data may be what it is not. */
 static pm_graph *rebuild(void *user, uint32_t index, uint32_t value)
 {
     const smaller *s = user;
-    pm_trainer t = {.recipe = s->trainer->recipe, .graph = pm_graph_create()};
+    pm_trainer t = {.recipe = s->trainer->recipe};
     pm_training_data data = *s->data;
     pm_dataset pictures;
     const char *name = s->settings[index].name;
-    if (!t.graph) return NULL;
-    if (strcmp(name, "training.batch") == 0) t.recipe.training.batch = value;
-    if (strcmp(name, "transformer.context") == 0) t.recipe.transformer.context = value;
-    if (strcmp(name, "transformer.width") == 0) t.recipe.transformer.width = value;
-    if (strcmp(name, "classifier.base") == 0) t.recipe.classifier.base = value;
-    if (strcmp(name, "unet.base") == 0) t.recipe.unet.base = value;
-    if (strcmp(name, "data.size") == 0) {
+    if (set(&t.recipe, name, value) != PM_OK) return NULL;
+    if (strcmp(name, "data.size") == 0) { /* the pictures would come in that size */
         pictures = *data.pictures;
         pictures.height = pictures.width = value;
         data.pictures = &pictures;
-        t.recipe.unet.height = t.recipe.unet.width = value;
+        if (set(&t.recipe, "data.height", value) != PM_OK || set(&t.recipe, "data.width", value) != PM_OK)
+            return NULL;
     }
+    t.graph = pm_graph_create();
+    if (!t.graph) return NULL;
     if (build(&t, &data, NULL) == PM_OK) return t.graph;
     pm_graph_destroy(t.graph);
     return NULL;

@@ -53,7 +53,6 @@ struct pm_device {
     uint64_t submitted; /* value that the last submit will signal */
 
     VkPhysicalDeviceMemoryProperties memory;
-    bool has_memory_budget;                  /* VK_EXT_memory_budget */
     uint64_t allocated;                      /* bytes, of the heap that tensors lie in */
     uint32_t n_allocations, max_allocations; /* of any kind */
     uint32_t storage_type;                   /* memory type of tensors */

@@ -41,8 +41,7 @@ uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENS
 {
     uint32_t count, chosen = 0;
     VkExtensionProperties *list = list_of(device->physical, &count);
-    device->has_memory_budget = pm_on(&device->rules, PM_MEMORY_BUDGET);
-    if (device->has_memory_budget) names[chosen++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
+    if (pm_on(&device->rules, PM_MEMORY_BUDGET)) names[chosen++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
     const char *statistics = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
     device->has_statistics = device->compile_only && has(list, count, statistics);
     if (device->has_statistics) names[chosen++] = statistics;

@@ -80,7 +80,7 @@ uint64_t pm_device_memory_free(const pm_device *device)
     uint64_t total = device->memory.memoryHeaps[heap].size;
     if (device->facts.memory_bytes < total) total = device->facts.memory_bytes;
     uint64_t left = total > device->allocated ? total - device->allocated : 0;
-    if (!device->has_memory_budget) return left;
+    if (!pm_on(&device->rules, PM_MEMORY_BUDGET)) return left;
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
     VkPhysicalDeviceMemoryProperties2 properties = {
