@@ -36,23 +36,4 @@ static inline void close_drawing(drawing *d)
     pm_graph_destroy(d->graph);
 }
 
-static inline void write_to(pm_plan *plan, pm_tensor tensor, const void *data, size_t bytes)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_write(plan, tensor, data, bytes, &error), &error);
-}
-
-static inline void read_from(pm_plan *plan, pm_tensor tensor, void *data, size_t bytes)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_read(plan, tensor, data, bytes, &error), &error);
-}
-
-static inline void run_once(pm_plan *plan)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_run(plan, 1, &error), &error);
-    expect_ok(pm_plan_wait(plan, &error), &error);
-}
-
 #endif

@@ -21,24 +21,6 @@ typedef struct network {
     pm_tensor weight[ADALN], gradient[ADALN]; /* of the layers that make scale, shift and gate */
 } network;
 
-static void write_tensor(const network *net, pm_tensor tensor, const void *data)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_write(net->plan, tensor, data, pm_bytes_of(net->graph, tensor), &error), &error);
-}
-
-static void read_tensor(const network *net, pm_tensor tensor, void *data)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_read(net->plan, tensor, data, pm_bytes_of(net->graph, tensor), &error), &error);
-}
-
-static void run(const network *net)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_run(net->plan, 1, &error), &error);
-}
-
 static float noise(uint32_t *state)
 {
     *state = *state * 1664525u + 1013904223u;
@@ -54,7 +36,7 @@ static void open_branches(const network *net)
         uint32_t count = pm_count_of(net->graph, net->weight[i]);
         assert_true(count <= MOST);
         for (uint32_t k = 0; k < count; k++) values[k] = 0.5f * noise(&state);
-        write_tensor(net, net->weight[i], values);
+        write_to(net->plan, net->weight[i], values, pm_bytes_of(net->graph, net->weight[i]));
     }
 }
 
@@ -84,8 +66,8 @@ static void build(network *net, pm_transformer_config config, bool per_token)
         tokens[i] = i * 7 % VOCABULARY;
         labels[i] = i * 5 % VOCABULARY;
     }
-    write_tensor(net, net->tokens, tokens);
-    write_tensor(net, net->labels, labels);
+    write_to(net->plan, net->tokens, tokens, pm_bytes_of(net->graph, net->tokens));
+    write_to(net->plan, net->labels, labels, pm_bytes_of(net->graph, net->labels));
     open_branches(net);
 }
 
@@ -115,8 +97,8 @@ static void same_gradients(const network *a, const network *b)
     for (int i = 0; i < ADALN; i++) {
         uint32_t count = pm_count_of(a->graph, a->weight[i]);
         double square = 0, difference = 0;
-        read_tensor(a, a->gradient[i], x);
-        read_tensor(b, b->gradient[i], y);
+        read_from(a->plan, a->gradient[i], x, pm_bytes_of(a->graph, a->gradient[i]));
+        read_from(b->plan, b->gradient[i], y, pm_bytes_of(b->graph, b->gradient[i]));
         for (uint32_t k = 0; k < count; k++) {
             square += (double)y[k] * (double)y[k];
             difference += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
@@ -137,12 +119,12 @@ static void one_time_for_all_tokens_is_the_time_of_the_sample(void **state)
         build(&one, config_of(PM_MASK_NONE, (pm_norm_kind)norm), false);
         build(&each, config_of(PM_MASK_NONE, (pm_norm_kind)norm), true);
         for (int i = 0; i < SAMPLES * LENGTH; i++) all[i] = times[i / LENGTH];
-        write_tensor(&one, one.time, times);
-        write_tensor(&each, each.time, all);
-        run(&one);
-        run(&each);
-        read_tensor(&one, one.logits, a);
-        read_tensor(&each, each.logits, b);
+        write_to(one.plan, one.time, times, pm_bytes_of(one.graph, one.time));
+        write_to(each.plan, each.time, all, pm_bytes_of(each.graph, each.time));
+        run_once(one.plan);
+        run_once(each.plan);
+        read_from(one.plan, one.logits, a, pm_bytes_of(one.graph, one.logits));
+        read_from(each.plan, each.logits, b, pm_bytes_of(each.graph, each.logits));
         assert_memory_equal(a, b, sizeof a);
         same_gradients(&each, &one);
         destroy(&one);
@@ -159,13 +141,13 @@ static void the_time_of_a_token_reaches_those_that_see_it(void **state)
     network net;
     build(&net, config_of(PM_MASK_CAUSAL, PM_LAYER_NORM), true);
     for (uint32_t i = 0; i < SAMPLES * LENGTH; i++) times[i] = (float)i / (SAMPLES * LENGTH);
-    write_tensor(&net, net.time, times);
-    run(&net);
-    read_tensor(&net, net.logits, before);
+    write_to(net.plan, net.time, times, pm_bytes_of(net.graph, net.time));
+    run_once(net.plan);
+    read_from(net.plan, net.logits, before, pm_bytes_of(net.graph, net.logits));
     times[sample * LENGTH + token] = 0.99f;
-    write_tensor(&net, net.time, times);
-    run(&net);
-    read_tensor(&net, net.logits, after);
+    write_to(net.plan, net.time, times, pm_bytes_of(net.graph, net.time));
+    run_once(net.plan);
+    read_from(net.plan, net.logits, after, pm_bytes_of(net.graph, net.logits));
     for (uint32_t i = 0; i < SAMPLES * LENGTH; i++) {
         bool same = memcmp(before + i * VOCABULARY, after + i * VOCABULARY, VOCABULARY * sizeof(float)) == 0;
         bool sees = i / LENGTH == sample && i % LENGTH >= token;
@@ -184,10 +166,10 @@ static double loss_beyond(const network *net, float *const weights[ADALN], float
     for (int i = 0; i < ADALN; i++) {
         uint32_t count = pm_count_of(net->graph, net->weight[i]);
         for (uint32_t k = 0; k < count; k++) moved[k] = (float)(weights[i][k] + by * slopes[i][k]);
-        write_tensor(net, net->weight[i], moved);
+        write_to(net->plan, net->weight[i], moved, pm_bytes_of(net->graph, net->weight[i]));
     }
-    run(net);
-    read_tensor(net, net->loss, &loss);
+    run_once(net->plan);
+    read_from(net->plan, net->loss, &loss, pm_bytes_of(net->graph, net->loss));
     return loss;
 }
 
@@ -201,11 +183,11 @@ static void the_gradient_is_the_slope(void **state)
     network net;
     build(&net, config_of(PM_MASK_NONE, PM_RMS_NORM), true);
     for (uint32_t i = 0; i < SAMPLES * LENGTH; i++) times[i] = (float)(i * 8 % 21) / 21.0f;
-    write_tensor(&net, net.time, times);
-    run(&net);
+    write_to(net.plan, net.time, times, pm_bytes_of(net.graph, net.time));
+    run_once(net.plan);
     for (int i = 0; i < ADALN; i++) {
-        read_tensor(&net, net.weight[i], w[i]);
-        read_tensor(&net, net.gradient[i], g[i]);
+        read_from(net.plan, net.weight[i], w[i], pm_bytes_of(net.graph, net.weight[i]));
+        read_from(net.plan, net.gradient[i], g[i], pm_bytes_of(net.graph, net.gradient[i]));
         uint32_t count = pm_count_of(net.graph, net.weight[i]);
         for (uint32_t k = 0; k < count; k++) square += (double)g[i][k] * (double)g[i][k];
     }

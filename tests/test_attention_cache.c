@@ -86,18 +86,6 @@ static void destroy(network *net)
     pm_graph_destroy(net->graph);
 }
 
-static void write_tensor(const network *net, pm_tensor tensor, const void *data)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_write(net->plan, tensor, data, pm_bytes_of(net->graph, tensor), &error), &error);
-}
-
-static void read_tensor(const network *net, pm_tensor tensor, void *data)
-{
-    pm_error error = {0};
-    expect_ok(pm_plan_read(net->plan, tensor, data, pm_bytes_of(net->graph, tensor), &error), &error);
-}
-
 /* Numbers in [-scale, scale]. */
 static void fill(float *values, uint32_t count, float scale, uint32_t state)
 {
@@ -117,17 +105,17 @@ static void write_rows(const network *net, pm_tensor tensor, const float *all, u
         memcpy(part + b * net->rows * width, all + (b * LENGTH + first) * width,
                net->rows * width * sizeof(float));
     }
-    write_tensor(net, tensor, part);
+    write_to(net->plan, tensor, part, pm_bytes_of(net->graph, tensor));
 }
 
 static void run_whole(const network *net, text *t)
 {
     pm_error error = {0};
-    write_tensor(net, net->q, t->q);
-    write_tensor(net, net->k, t->k);
-    write_tensor(net, net->v, t->v);
+    write_to(net->plan, net->q, t->q, pm_bytes_of(net->graph, net->q));
+    write_to(net->plan, net->k, t->k, pm_bytes_of(net->graph, net->k));
+    write_to(net->plan, net->v, t->v, pm_bytes_of(net->graph, net->v));
     expect_ok(pm_plan_run(net->plan, 1, &error), &error);
-    read_tensor(net, net->y, t->y);
+    read_from(net->plan, net->y, t->y, pm_bytes_of(net->graph, net->y));
 }
 
 /* Runs positions first .. first + rows - 1 through the cache, and compares them with the whole text's. */
@@ -139,9 +127,9 @@ static void run_part(const network *net, const text *t, uint32_t first)
     write_rows(net, net->q, t->q, first);
     write_rows(net, net->k, t->k, first);
     write_rows(net, net->v, t->v, first);
-    write_tensor(net, net->first, &first);
+    write_to(net->plan, net->first, &first, pm_bytes_of(net->graph, net->first));
     expect_ok(pm_plan_run(net->plan, 1, &error), &error);
-    read_tensor(net, net->y, y);
+    read_from(net->plan, net->y, y, pm_bytes_of(net->graph, net->y));
     for (uint32_t b = 0; b < SAMPLES; b++) {
         const float *wanted = t->y + (b * LENGTH + first) * width;
         if (memcmp(wanted, y + b * net->rows * width, net->rows * width * sizeof(float)) != 0)
@@ -153,17 +141,17 @@ static void spoil_cache(const network *net)
 {
     static float values[MOST];
     for (uint32_t i = 0; i < MOST; i++) values[i] = i % 3 ? NAN : INFINITY;
-    write_tensor(net, net->k_cache, values);
-    write_tensor(net, net->v_cache, values);
+    write_to(net->plan, net->k_cache, values, pm_bytes_of(net->graph, net->k_cache));
+    write_to(net->plan, net->v_cache, values, pm_bytes_of(net->graph, net->v_cache));
 }
 
 static void copy_cache(const network *from, const network *to)
 {
     static float values[MOST];
-    read_tensor(from, from->k_cache, values);
-    write_tensor(to, to->k_cache, values);
-    read_tensor(from, from->v_cache, values);
-    write_tensor(to, to->v_cache, values);
+    read_from(from->plan, from->k_cache, values, pm_bytes_of(from->graph, from->k_cache));
+    write_to(to->plan, to->k_cache, values, pm_bytes_of(to->graph, to->k_cache));
+    read_from(from->plan, from->v_cache, values, pm_bytes_of(from->graph, from->v_cache));
+    write_to(to->plan, to->v_cache, values, pm_bytes_of(to->graph, to->v_cache));
 }
 
 /* Attention over a random text, with scores large enough to make the running maximum move. */
