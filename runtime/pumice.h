@@ -20,6 +20,15 @@
 extern "C" {
 #endif
 
+/* Has the compiler hold arguments against a format; of mingw-w64 against C's, not against Windows'. */
+#if defined(__GNUC__) && defined(_WIN32)
+#define PM_PRINTF(format_index, first_arg) __attribute__((format(gnu_printf, format_index, first_arg)))
+#elif defined(__GNUC__)
+#define PM_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
+#else
+#define PM_PRINTF(format_index, first_arg)
+#endif
+
 /* ---- Status -------------------------------------------------------------------------------------------- */
 
 /* The numbers are the exit codes of the command. */
@@ -208,12 +217,7 @@ void pm_graph_destroy(pm_graph *graph);
 pm_status pm_graph_status(const pm_graph *graph, pm_error *error);
 
 /* Puts the graph in its error state, unless it is in one; for functions that build networks. */
-#if defined(__GNUC__) && defined(_WIN32)
-__attribute__((format(gnu_printf, 3, 4)))
-#elif defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-void pm_graph_fail(pm_graph *graph, pm_status status, const char *format, ...);
+void pm_graph_fail(pm_graph *graph, pm_status status, const char *format, ...) PM_PRINTF(3, 4);
 
 /* Names of parameters made between push and pop begin with "name." ; scopes nest. */
 void pm_scope_push(pm_graph *graph, const char *name);

@@ -1,5 +1,5 @@
-/* What this code uses of POSIX: on Windows, made of what is there (posix_windows.c). Files that need files,
- * folders or the terminal include this header and none of the system's. */
+/* What this code uses of POSIX: on Windows, made of what is there (posix_windows.c). Code that needs files,
+ * folders or the terminal includes this header and none of the system's. */
 #ifndef PM_BASE_POSIX_H
 #define PM_BASE_POSIX_H
 
@@ -12,8 +12,10 @@
 #ifndef _WIN32
 
 #define PM_OPEN_FLAGS O_CLOEXEC
+/* Whether a folder can be opened and flushed, so that the names in it survive a power cut. */
+enum { PM_FLUSHES_FOLDERS = 1 };
 
-/* MiB-sized files that must survive a power cut: macOS' fsync() leaves them in the drive's cache. */
+/* On macOS fsync() leaves what was written in the drive's cache. */
 static inline int pm_fsync(int fd)
 {
 #ifdef F_FULLFSYNC
@@ -28,6 +30,8 @@ static inline int pm_fsync(int fd)
 #include <io.h>
 
 #define PM_OPEN_FLAGS (O_BINARY | O_NOINHERIT)
+enum { PM_FLUSHES_FOLDERS = 0 }; /* Windows does that by itself */
+#define O_DIRECTORY 0
 #define STDIN_FILENO 0
 #define STDOUT_FILENO 1
 #define STDERR_FILENO 2
@@ -49,15 +53,6 @@ ssize_t pm_windows_write(int fd, const void *from, size_t bytes);
 /* Replaces a file that is there, as POSIX wants. */
 int pm_windows_rename(const char *from, const char *to);
 
-#endif
-
-/* Whether a folder can be opened and flushed, so that the names in it survive a power cut. Windows does that
- * by itself. */
-#ifdef _WIN32
-enum { PM_FLUSHES_FOLDERS = 0 };
-#define O_DIRECTORY 0
-#else
-enum { PM_FLUSHES_FOLDERS = 1 };
 #endif
 
 #endif

@@ -5,16 +5,6 @@
 
 #include "pumice.h"
 
-#if defined(__GNUC__)
-#ifdef _WIN32
-#define PM_PRINTF(format_index, first_arg) __attribute__((format(gnu_printf, format_index, first_arg)))
-#else
-#define PM_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
-#endif
-#else
-#define PM_PRINTF(format_index, first_arg)
-#endif
-
 /* Fills *error (when it is not NULL) and returns `status`, so that a failure is one statement: return
  * pm_fail(error, PM_BAD_FILE, "%s: truncated header", path); Control characters, which a hostile file could
  * use to write over a terminal, become '?'. */
