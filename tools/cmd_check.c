@@ -205,10 +205,15 @@ static pm_status finite_step(pm_device *device, pm_recipe *recipe, const pm_mode
     return status;
 }
 
+static bool is_json(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".json") == 0;
+}
+
 static bool names_recipe(const char *name)
 {
-    size_t length = strlen(name);
-    if (length > 5 && strcmp(name + length - 5, ".json") == 0) return true;
+    if (is_json(name)) return true;
     for (const char *const *known = pm_recipe_names(); *known; known++) {
         if (strcmp(*known, name) == 0) return true;
     }
@@ -222,8 +227,7 @@ static pm_status check_finite(pm_device *device, json_t *arithmetic, pm_error *e
     pm_model *model = NULL;
     pm_recipe recipe;
     finite_result result = {0};
-    bool is_model = cli_find_model(args.finite, path, sizeof path, error) == PM_OK;
-    is_model &= !(strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".json") == 0);
+    bool is_model = cli_find_model(args.finite, path, sizeof path, error) == PM_OK && !is_json(path);
     pm_status status = is_model                    ? pm_model_open(path, &model, error)
                        : names_recipe(args.finite) ? pm_recipe_load(args.finite, &recipe, error)
                                                    : error->status;

@@ -239,15 +239,14 @@ static void shape_draw_tokens(pm_graph *graph, pm_node *node)
 
 #define CANDIDATES 7u /* as in shaders/draw_tokens.comp */
 
-/* A CPU driver, and a row that is soon done, are better off without lanes that wait for each other. But
- * Mesa's CPU driver ends loops, silently, when one invocation has been through all of its loops 65535 times
- * together: there a long row is shared out as well. */
+/* A CPU driver, and a row that is soon done, are better off without lanes that wait for each other; but where
+ * loops may not be that long (pm_rules.most_rounds), a long row is shared out there as well. */
 static uint32_t row_lanes_of(const pm_lowering *lowering, const pm_draw_attr *attr, uint32_t width)
 {
     uint32_t sweeps = 3u + (cuts_k(&attr->args, width) ? 11u : 0u) + (cuts_p(&attr->args) ? 12u : 0u);
     uint32_t most = lowering->rules->group_lanes;
     if (attr->row_lanes > 0) return attr->row_lanes < most ? attr->row_lanes : most;
-    if (lowering->rules->is_cpu) return sweeps * width < 32768 ? 1 : most;
+    if (lowering->rules->is_cpu) return sweeps * width <= lowering->rules->most_rounds / 2 ? 1 : most;
     if (width < 128) return 1;
     return width < 2048 ? 64 : most;
 }
