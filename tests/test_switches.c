@@ -278,6 +278,7 @@ static void dispatches_keep_the_least(void **state)
                 }
                 free(plan.dispatches);
                 free(plan.parts);
+                free(plan.costs);
                 pm_graph_destroy(plan.graph);
             }
         }
