@@ -24,7 +24,8 @@ static struct {
 static inline bool is_words_of(const uint32_t *words, const char *shader)
 {
     for (uint32_t i = 0; i < pm_shader_binary_count; i++) {
-        if (pm_shader_binaries[i].words == words) return strncmp(pm_shader_binaries[i].name, shader, strlen(shader)) == 0;
+        if (pm_shader_binaries[i].words == words)
+            return strncmp(pm_shader_binaries[i].name, shader, strlen(shader)) == 0;
     }
     return false;
 }
@@ -56,8 +57,8 @@ static inline VKAPI_ATTR VkResult VKAPI_CALL broken_create(VkDevice vk_device,
     return result;
 }
 
-/* Opens the default device with every instruction `from` of the shaders whose names begin so made a `to`; with from 0, with the last
- * bit of every constant of the bits `to` flipped. */
+/* Opens the default device with every instruction `from` of the shaders whose names begin so made a `to`;
+ * with from 0, with the last bit of every constant of the bits `to` flipped. */
 static inline pm_device *broken_device(const char *shader, uint32_t from, uint32_t to)
 {
     pm_device *opened;

@@ -2,7 +2,7 @@
  *
  *   checkpoint.safetensors  everything that a run needs to go on
  *   model.safetensors       what sampling needs
- *   log.jsonl               a line for each loss that was read: step, loss, grad_norm, seconds, images or tokens
+ *   log.jsonl               a line for each loss read: step, loss, grad_norm, seconds, images or tokens
  *   loss.svg                the curve of it
  *   samples-STEP.png, .txt  sheets of pictures, or texts, always from the same random numbers */
 #ifndef PM_TOOLS_TRAINING_RUN_H
