@@ -87,7 +87,9 @@ pm_status pm_block_create(pm_device *device, VkDeviceSize size, uint32_t memory_
                           pm_error *error);
 void pm_block_destroy(pm_device *device, pm_block *block);
 
-/* device/pipeline.c. The pipeline belongs to the device. */
+/* device/pipeline.c. Pipelines belong to the device. Those of the keys that are not there yet are made, by
+ * several threads at once; after a failure, which names the shader, the others are there all the same. */
+pm_status pm_pipelines_make(pm_device *device, const pm_pipeline_key *keys, uint32_t count, pm_error *error);
 pm_status pm_pipeline_get(pm_device *device, const pm_pipeline_key *key, pm_pipeline *out, pm_error *error);
 void pm_pipelines_destroy(pm_device *device);
 

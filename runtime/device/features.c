@@ -17,11 +17,15 @@ static const struct {
                           "a queue that does not draw as well; off: the first that computes"},
     [PM_MEMORY_BUDGET] = {"memory-budget", "the driver says how much memory is left; off: counted here"},
     [PM_PIPELINE_CACHE] = {"pipeline-cache", "compiled shaders are kept on disk"},
+    [PM_PARALLEL_PIPELINES] = {"parallel-pipelines", "several threads compile shaders at once"},
     [PM_MEMORY_REUSE] = {"memory-reuse", "tensors that are never alive together share memory"},
     [PM_FEW_BARRIERS] = {"few-barriers", "a barrier only where memory overlaps; off: before every dispatch"},
     [PM_SUBMIT_MERGING] = {"submit-merging",
                            "command buffers are submitted together as time allows; off: one "
                            "at a time"},
+    [PM_WHOLE_DISPATCHES] = {"whole-dispatches",
+                             "CPU drivers, which no watchdog looks at, run dispatches whole from the first "
+                             "run on; off: the first runs measure each, as on a GPU"},
     [PM_BIAS_EPILOGUE] = {"bias-epilogue",
                           "products and convolutions add the bias; off: a kernel of its own"},
     [PM_SAMPLE_EPILOGUE] = {"sample-epilogue",
@@ -50,6 +54,7 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_TEXEL_INPUTS: /* GPUs read storage buffers as fast */
     case PM_EVEN_VIEWS:
     case PM_CPU_KERNELS:
+    case PM_WHOLE_DISPATCHES:
         return facts->type == PM_DEVICE_CPU;
     case PM_MAPPED_MEMORY:
         return facts->unified_memory;

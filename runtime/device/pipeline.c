@@ -2,6 +2,7 @@
 #include "device/device.h"
 
 #include "base/status.h"
+#include "base/threads.h"
 #include "device/shaders_embedded.h"
 
 #include <stdlib.h>
@@ -92,33 +93,111 @@ static void destroy_pipeline(pm_device *device, const pm_pipeline *pipeline)
     device->vk.vkDestroyDescriptorSetLayout(device->device, pipeline->set_layout, NULL);
 }
 
-pm_status pm_pipeline_get(pm_device *device, const pm_pipeline_key *key, pm_pipeline *out, pm_error *error)
+static const pm_pipeline_entry *find(const pm_device *device, const pm_pipeline_key *key)
 {
     for (uint32_t i = 0; i < device->n_pipelines; i++) {
-        if (key_equal(&device->pipelines[i].key, key)) {
-            *out = device->pipelines[i].pipeline;
-            return PM_OK;
-        }
+        if (key_equal(&device->pipelines[i].key, key)) return &device->pipelines[i];
     }
-    const pm_shader_binary *binary = find_shader(key->shader, key->variant);
-    if (!binary) return pm_fail(error, PM_FAILED, "this build has no shader %s", key->shader);
-    if (device->n_pipelines == device->cap_pipelines) {
-        uint32_t larger = device->cap_pipelines ? device->cap_pipelines * 2 : 64;
-        pm_pipeline_entry *moved = realloc(device->pipelines, larger * sizeof *moved);
-        if (!moved) return pm_fail(error, PM_NO_MEMORY, "pipelines: out of host memory");
-        device->pipelines = moved;
-        device->cap_pipelines = larger;
-    }
-    pm_pipeline_entry entry = {.key = *key};
-    VkResult result = create_pipeline(device, key, binary, &entry.pipeline);
-    if (result != VK_SUCCESS) {
-        destroy_pipeline(device, &entry.pipeline);
-        (void)pm_vk_fail(device, result, "compiling a shader", error);
-        return pm_fail_prefix(error, error ? error->status : PM_FAILED, "%s", key->shader);
-    }
-    device->pipelines[device->n_pipelines++] = entry;
-    *out = entry.pipeline;
+    return NULL;
+}
+
+/* Room for so many more. */
+static pm_status reserve(pm_device *device, uint32_t more, pm_error *error)
+{
+    uint32_t wanted = device->n_pipelines + more, room = device->cap_pipelines ? device->cap_pipelines : 64;
+    while (room < wanted) room *= 2;
+    if (room == device->cap_pipelines) return PM_OK;
+    pm_pipeline_entry *moved = realloc(device->pipelines, room * sizeof *moved);
+    if (!moved) return pm_fail(error, PM_NO_MEMORY, "pipelines: out of host memory");
+    device->pipelines = moved;
+    device->cap_pipelines = room;
     return PM_OK;
+}
+
+/* ---- Making several at once ---------------------------------------------------------------------------- */
+
+/* One that is missing. */
+typedef struct job {
+    pm_device *device;
+    const pm_shader_binary *binary;
+    pm_pipeline_entry entry;
+    VkResult result;
+} job;
+
+static void make_one(void *user, uint32_t index)
+{
+    job *j = (job *)user + index;
+    j->result = create_pipeline(j->device, &j->entry.key, j->binary, &j->entry.pipeline);
+}
+
+/* The longest shader first, that it may not be alone at the end. */
+static int by_length(const void *a, const void *b)
+{
+    const job *x = a, *y = b;
+    return (x->binary->word_count < y->binary->word_count) - (x->binary->word_count > y->binary->word_count);
+}
+
+static bool is_among(const job *jobs, uint32_t count, const pm_pipeline_key *key)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (key_equal(&jobs[i].entry.key, key)) return true;
+    }
+    return false;
+}
+
+static pm_status list_missing(pm_device *device, const pm_pipeline_key *keys, uint32_t count, job *jobs,
+                              uint32_t *missing, pm_error *error)
+{
+    *missing = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const pm_pipeline_key *key = &keys[i];
+        if (find(device, key) || is_among(jobs, *missing, key)) continue;
+        job *j = &jobs[(*missing)++];
+        *j = (job){.device = device, .binary = find_shader(key->shader, key->variant), .entry.key = *key};
+        if (!j->binary) return pm_fail(error, PM_FAILED, "this build has no shader %s", key->shader);
+    }
+    return reserve(device, *missing, error);
+}
+
+/* Keeps those that were made. */
+static pm_status keep(pm_device *device, job *jobs, uint32_t count, pm_error *error)
+{
+    pm_status status = PM_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        job *j = &jobs[i];
+        if (j->result == VK_SUCCESS) {
+            device->pipelines[device->n_pipelines++] = j->entry;
+            continue;
+        }
+        destroy_pipeline(device, &j->entry.pipeline);
+        if (status != PM_OK) continue;
+        status = pm_vk_fail(device, j->result, "compiling a shader", error);
+        (void)pm_fail_prefix(error, status, "%s", j->entry.key.shader);
+    }
+    return status;
+}
+
+pm_status pm_pipelines_make(pm_device *device, const pm_pipeline_key *keys, uint32_t count, pm_error *error)
+{
+    uint32_t missing, threads = pm_on(&device->rules, PM_PARALLEL_PIPELINES) ? UINT32_MAX : 1;
+    job *jobs = calloc(count + 1u, sizeof *jobs);
+    if (!jobs) return pm_fail(error, PM_NO_MEMORY, "pipelines: out of host memory");
+    pm_status status = list_missing(device, keys, count, jobs, &missing, error);
+    if (status == PM_OK) {
+        qsort(jobs, missing, sizeof *jobs, by_length);
+        pm_for_each(missing, threads, make_one, jobs);
+        status = keep(device, jobs, missing, error);
+    }
+    free(jobs);
+    return status;
+}
+
+pm_status pm_pipeline_get(pm_device *device, const pm_pipeline_key *key, pm_pipeline *out, pm_error *error)
+{
+    const pm_pipeline_entry *entry = find(device, key);
+    pm_status status = entry ? PM_OK : pm_pipelines_make(device, key, 1, error);
+    if (status == PM_OK) *out = (entry ? entry : find(device, key))->pipeline;
+    return status;
 }
 
 void pm_pipelines_destroy(pm_device *device)

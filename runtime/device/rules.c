@@ -32,6 +32,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         .group_lanes = facts->max_invocations < 256 ? 128 : 256,
         .tile = {(uint32_t)limits->tile[0], (uint32_t)limits->tile[1]},
         .first_work = 5e5,
+        .work_rate = 2e10,
     };
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
         if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= 1u << i;
@@ -42,8 +43,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
      * a texel view's size become all zero or stop being so (measured on 22.3). */
     rules.is_cpu = pm_on(&rules, PM_CPU_KERNELS);
     if (rules.is_cpu) {
-        /* No watchdog looks at them, and a piece may have to be compiled anew. */
-        rules.first_work = 1e8;
+        rules.first_work = 1e8; /* a piece may have to be compiled anew */
         /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is
          * one vector wide keeps register tiles in registers. */
         rules.gemm_lanes = 8;

@@ -17,6 +17,7 @@ typedef struct pm_rules {
     uint32_t tile_vec4s;      /* most vec4s that an invocation of those adds up in registers */
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
     double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
+    double work_rate;         /* what is guessed to be done of those a second, with PM_WHOLE_DISPATCHES */
 } pm_rules;
 
 /* `limits`, of which facts know already: for the rest. `off`: bits 1 << pm_feature. */

@@ -158,6 +158,15 @@ pm_status pm_plan_measure(pm_plan *plan, pm_error *error)
     return status == PM_OK ? time_all(plan, &small, error) : status;
 }
 
+void pm_plan_guess(pm_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->n_dispatches; i++) {
+        const pm_dispatch *dispatch = &plan->dispatches[i];
+        plan->costs[i].seconds_per_group = work_of_group(plan, dispatch) / plan->device->rules.work_rate;
+    }
+    plan->measured_runs = PM_MEASURED_RUNS;
+}
+
 bool pm_plan_choose_parts(pm_plan *plan)
 {
     bool changed = false;

@@ -195,33 +195,64 @@ static uint32_t piece_size(const pm_plan *plan, uint32_t index, bool texels, pm_
     return (uint32_t)(size < total ? size : total);
 }
 
-static pm_status cut_dispatch(pm_plan *plan, uint32_t index, pm_error *error)
+/* How a dispatch is cut, and what its pieces run. */
+typedef struct cut {
+    uint32_t size; /* workgroups along the split axis of a piece */
+    bool texels;
+    pm_pipeline_key key;
+} cut;
+
+static pm_status choose_cut(pm_plan *plan, uint32_t index, cut *out, pm_error *error)
 {
     const pm_dispatch *dispatch = &plan->dispatches[index];
-    bool texels = can_use_texels(plan, dispatch);
-    uint32_t total = dispatch->groups[dispatch->split_axis];
-    uint32_t size = piece_size(plan, index, texels, error);
-    if (size == 0 && texels) { /* storage buffers reach further */
-        texels = false;
-        size = piece_size(plan, index, texels, error);
+    out->texels = can_use_texels(plan, dispatch);
+    out->size = piece_size(plan, index, out->texels, error);
+    if (out->size == 0 && out->texels) { /* storage buffers reach further */
+        out->texels = false;
+        out->size = piece_size(plan, index, out->texels, error);
     }
-    if (size == 0) return PM_BAD_USAGE;
-    pm_pipeline pipeline;
-    pm_pipeline_key key = key_of(plan, dispatch, texels);
+    if (out->size == 0) return PM_BAD_USAGE;
+    out->key = key_of(plan, dispatch, out->texels);
     pm_status status = check_other_axes(plan, dispatch, error);
-    if (status == PM_OK) status = check_workgroup(plan, dispatch, error);
-    if (status == PM_OK) status = pm_pipeline_get(plan->device, &key, &pipeline, error);
-    for (uint64_t base = 0; status == PM_OK && base < total; base += size) {
+    return status == PM_OK ? check_workgroup(plan, dispatch, error) : status;
+}
+
+static pm_status add_pieces(pm_plan *plan, uint32_t index, const cut *cut, pm_error *error)
+{
+    const pm_dispatch *dispatch = &plan->dispatches[index];
+    uint32_t total = dispatch->groups[dispatch->split_axis];
+    pm_pipeline pipeline;
+    pm_status status = pm_pipeline_get(plan->device, &cut->key, &pipeline, error);
+    for (uint64_t base = 0; status == PM_OK && base < total; base += cut->size) {
         pm_piece *piece = add_piece(plan);
         if (!piece) return pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
         piece->dispatch = index;
         piece->base = (uint32_t)base;
         memcpy(piece->groups, dispatch->groups, sizeof piece->groups);
-        piece->groups[dispatch->split_axis] = (uint32_t)(total - base < size ? total - base : size);
+        piece->groups[dispatch->split_axis] = (uint32_t)(total - base < cut->size ? total - base : cut->size);
         piece->pipeline = pipeline;
-        piece->texels = texels;
+        piece->texels = cut->texels;
         find_ranges(plan, dispatch, piece);
     }
+    return status;
+}
+
+/* All pieces; their pipelines are made at once. */
+static pm_status cut_all(pm_plan *plan, pm_error *error)
+{
+    uint32_t count = plan->n_dispatches;
+    pm_status status = PM_OK;
+    cut *cuts = calloc(count + 1u, sizeof *cuts);
+    pm_pipeline_key *keys = calloc(count + 1u, sizeof *keys);
+    if (!cuts || !keys) status = pm_fail(error, PM_NO_MEMORY, "plan: out of host memory");
+    for (uint32_t i = 0; status == PM_OK && i < count; i++) {
+        status = choose_cut(plan, i, &cuts[i], error);
+        keys[i] = cuts[i].key;
+    }
+    if (status == PM_OK) status = pm_pipelines_make(plan->device, keys, count, error);
+    for (uint32_t i = 0; status == PM_OK && i < count; i++) status = add_pieces(plan, i, &cuts[i], error);
+    free(cuts);
+    free(keys);
     return status;
 }
 
@@ -322,11 +353,9 @@ static pm_status write_set(pm_plan *plan, pm_bound *bound, pm_piece *piece, pm_e
 
 pm_status pm_plan_cut(pm_plan *plan, pm_error *error)
 {
-    pm_status status = PM_OK;
     pm_bound_release(plan->device, &plan->bound);
     plan->n_pieces = 0;
-    for (uint32_t i = 0; status == PM_OK && i < plan->n_dispatches; i++)
-        status = cut_dispatch(plan, i, error);
+    pm_status status = cut_all(plan, error);
     bool bind = !plan->device->compile_only; /* there is memory to bind */
     if (status == PM_OK && bind)
         status = create_pool(plan, plan->pieces, plan->n_pieces, &plan->bound, error);

@@ -4,7 +4,8 @@
  *   place.c    lifetimes -> an offset in a memory block for every root tensor
  *   pieces.c   dispatches -> pieces that keep the device's limits; pipelines and bindings
  *   record.c   pieces -> command buffers ("grains"), with a barrier only where memory really overlaps
- *   measure.c  the first runs: every dispatch alone, from a small piece to as much as fits the time
+ *   measure.c  the first runs: every dispatch alone, from a small piece to as much as fits the time; on CPU
+ *              drivers no such thing
  *   run.c      grains -> submits bounded by measured time, which goes on being measured
  *   copy.c     copies from and to the host
  *   trace.c    a run node by node, for somebody who watches
@@ -145,6 +146,8 @@ void pm_plan_fence_in(pm_plan *plan, VkCommandBuffer commands, bool after);
 
 /* One run that measures; the first ones of a plan. */
 #define PM_MEASURED_RUNS 2u
+/* Instead of measuring: costs from operations and bytes, for devices that no watchdog looks at. */
+void pm_plan_guess(pm_plan *plan);
 pm_status pm_plan_measure(pm_plan *plan, pm_error *error);
 /* From costs to parts: true when a dispatch is now cut otherwise. */
 bool pm_plan_choose_parts(pm_plan *plan);

@@ -5,7 +5,9 @@
  * The first runs measure every dispatch alone (measure.c); from then on as many grains go together as fill
  * options.submit_seconds. The time of every submit that the host waits for goes on being compared with what
  * was expected: a device that has become slower (heat, others who use it) gets smaller submits at once, and
- * smaller pieces when a single one is too long. */
+ * smaller pieces when a single one is too long. On a CPU driver no watchdog looks, a piece of another size
+ * may have to be compiled anew, and all of a run's dispatches one by one take longer than the run: there the
+ * first times are guesses, and nothing is cut (PM_WHOLE_DISPATCHES). */
 #include "plan/plan.h"
 #include "plan/trace.h"
 
@@ -44,7 +46,8 @@ static void learn(pm_plan *plan, const pm_flight *flight, double seconds, bool s
         pm_grain *grain = &plan->grains[i];
         if (slower || faster) rescale(plan, grain, slower ? ratio : sqrt(ratio > 0.01 ? ratio : 0.01));
         grain->late = seconds > 2 * aim && grain->seconds > 2 * aim ? grain->late + 1 : 0;
-        if (grain->late >= LATE_UNTIL_CUT) plan->too_slow = true;
+        bool whole = pm_on(&plan->device->rules, PM_WHOLE_DISPATCHES);
+        if (grain->late >= LATE_UNTIL_CUT && !whole) plan->too_slow = true;
     }
 }
 

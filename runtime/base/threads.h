@@ -1,0 +1,12 @@
+/* Work for as many threads as the machine has cores. */
+#ifndef PM_BASE_THREADS_H
+#define PM_BASE_THREADS_H
+
+#include <stdint.h>
+
+/* Calls work(user, i) for each i below `count`, in order of beginning, on at most `most` threads, of which
+ * one is the caller's, and no more than there are cores; returns when all calls have. A thread that the
+ * system refuses is done without. */
+void pm_for_each(uint32_t count, uint32_t most, void (*work)(void *user, uint32_t index), void *user);
+
+#endif
