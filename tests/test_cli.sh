@@ -124,7 +124,30 @@ good check --op binary --precision f32 --large --json && has '"rounds": true' &&
 good check --exact && has 'the same bits as everywhere'
 expect 7 'no model of this name' check --finite no-such-thing
 good bench matmul 17 33 9 --repeats 2 --json && has '"name": "matmul 17 33 9"' && has '"median"|"seconds"'
-good bench conv 1 5 7 3 4 1 --backward --repeats 1 && has '^conv and gradient 1 5 7 3 4 1 '
+good bench conv 1 5 7 3 4 1 --backward --repeats 1 && has '^conv 1 5 7 3 4 1 ' && has '^conv .*, d x ' && has ', d weight '
+good bench attention 1 5 2 8 --backward --repeats 1 && has '^attention 1 5 2 8, and all gradients '
+good bench matmul 3 5 7 --layout ABT --backward --repeats 1 --markdown -q && has '^\| matmul ABT 3 5 7, d a \|' && has '^\|---\|---\|'
+
+# Against an earlier result: the same, much slower, much faster, unknown, from elsewhere, malformed.
+good bench matmul 40 40 40 --repeats 3 --json && cp out now.json
+scaled() { sed -E "s/\"(seconds|least|most)\": .*,/\"\1\": $1,/" now.json; }
+scaled 1e-9 >fast.json && scaled 1e9 >slow.json
+"$pumice" -q bench matmul 40 40 40 --repeats 3 --baseline fast.json >out 2>err
+[ $? = 1 ] || fail "a matmul that has become slower is not noticed"
+has ' SLOWER$' && has '^beyond the spread: 0 better, 1 worse; within it: 0; not measured before: 0$'
+grep -q '1 of 1 rows are worse' err || fail "nobody said what is worse"
+good bench matmul 40 40 40 --repeats 3 --baseline slow.json -q && has ' faster$'
+good bench matmul 40 40 40 --repeats 3 --baseline slow.json -q --json && has '"verdict": "better"' && has '"ratio": '
+good bench matmul 40 40 41 --repeats 3 --baseline slow.json -q && has 'before: no such row'
+sed -E 's/"device": .*/"device": "another",/' slow.json >elsewhere.json
+good bench matmul 40 40 40 --repeats 3 --baseline elsewhere.json && grep -q 'was another one before: another' err || fail "a device from elsewhere"
+expect 7 'nothing.json' bench matmul 40 40 40 --baseline nothing.json
+printf '{"results": 1}' >no.json
+expect 3 'no result of' bench matmul 40 40 40 --baseline no.json
+expect 2 'did you mean roof' bench rof
+expect 2 'takes no more words' bench roof 3
+good bench roof --repeats 1 --json && has '"name": "roof: multiply and add"' && has '"name": "roof: fma"' && has '"gbytes_per_second"'
+good bench ops transpose --repeats 1 -q && has '^transpose .* of copy roof'
 
 # ---- A small life ------------------------------------------------------------------------------------------
 

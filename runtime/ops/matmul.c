@@ -163,6 +163,14 @@ static pm_tensor case_linear(pm_graph *graph, const uint32_t *p)
     return pm_linear(graph, x, weight, bias, residual);
 }
 
+/* One shape of C in the three layouts, to be timed. */
+#define BENCH_LAYOUTS(of, m, n, k)                                                          \
+    {.name = "AB, " of, .build = case_matmul, .p = {PM_AB, m, n, k}, .bench = true},        \
+        {.name = "AB^T, " of, .build = case_matmul, .p = {PM_ABT, m, n, k}, .bench = true}, \
+    {                                                                                       \
+        .name = "A^T B, " of, .build = case_matmul, .p = {PM_ATB, m, n, k}, .bench = true   \
+    }
+
 static const pm_case cases_matmul[] = {
     {.name = "AB, one element", .build = case_matmul, .p = {PM_AB, 1, 1, 1}},
     {.name = "AB, whole vectors", .build = case_matmul, .p = {PM_AB, 20, 36, 12}},
@@ -187,9 +195,13 @@ static const pm_case cases_matmul[] = {
     {.name = "linear, odd", .build = case_linear, .p = {3, 5, 7, 9, 1, 1}},
     {.name = "AB, large", .build = case_matmul, .p = {PM_AB, 385, 514, 259}, .large = true},
     {.name = "AB^T, large", .build = case_matmul, .p = {PM_ABT, 257, 384, 320}, .large = true},
-    {.name = "AB, 1024", .build = case_matmul, .p = {PM_AB, 1024, 1024, 1024}, .bench = true},
-    {.name = "AB^T, 1024", .build = case_matmul, .p = {PM_ABT, 1024, 1024, 1024}, .bench = true},
-    {.name = "A^T B, 1024", .build = case_matmul, .p = {PM_ATB, 1024, 1024, 1024}, .bench = true},
+    BENCH_LAYOUTS("1024", 1024, 1024, 1024),
+    BENCH_LAYOUTS("tall, 25088x32, k 64", 25088, 32, 64),
+    BENCH_LAYOUTS("wide, 64x8192, k 256", 64, 8192, 256),
+    BENCH_LAYOUTS("deep, 256x256, k 4096", 256, 256, 4096),
+    BENCH_LAYOUTS("odd, 511x509, k 507", 511, 509, 507),
+    BENCH_LAYOUTS("tiny, 32x32, k 32", 32, 32, 32),
+    BENCH_LAYOUTS("one row, 1x1024, k 256", 1, 1024, 256),
     {.name = "linear, 16x256, 256 to 1024",
      .build = case_linear,
      .p = {16, 256, 256, 1024, 1, 0},

@@ -1,0 +1,110 @@
+/* How long a plan takes; see bench_time.h. */
+#include "bench_time.h"
+
+#include "cli.h"
+
+#include "plan/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define SECONDS_PER_SAMPLE 0.05
+enum { WARM_UP_RUNS = 3, MOST_RUNS = 10000 };
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+void bench_timing_from(bench_timing *timing, double *samples, uint32_t count)
+{
+    qsort(samples, count, sizeof *samples, by_value);
+    timing->median = count % 2 ? samples[count / 2] : 0.5 * (samples[count / 2 - 1] + samples[count / 2]);
+    timing->least = samples[0];
+    timing->most = samples[count - 1];
+    timing->samples = count;
+}
+
+static bool bound_before(const pm_dispatch *dispatch, uint32_t b)
+{
+    for (uint32_t i = 0; i < b; i++) {
+        if (dispatch->bind[i].tensor.id == dispatch->bind[b].tensor.id) return true;
+    }
+    return false;
+}
+
+static double bytes_moved(const pm_plan *plan)
+{
+    double bytes = 0;
+    for (uint32_t i = 0; i < plan->n_dispatches; i++) {
+        const pm_dispatch *dispatch = &plan->dispatches[i];
+        for (uint32_t b = 0; b < dispatch->n_bind; b++) {
+            double size = (double)pm_bytes_of(plan->graph, dispatch->bind[b].tensor);
+            if (bound_before(dispatch, b)) continue;
+            bytes += dispatch->bind[b].access == PM_UPDATE ? 2 * size : size;
+        }
+    }
+    return bytes;
+}
+
+static pm_status time_runs(pm_plan *plan, uint32_t runs, double *seconds, pm_error *error)
+{
+    double start = cli_seconds();
+    pm_status status = pm_plan_run(plan, runs, error);
+    if (status == PM_OK) status = pm_plan_wait(plan, error);
+    *seconds = (cli_seconds() - start) / runs;
+    return status;
+}
+
+pm_status bench_time_plan(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error)
+{
+    double seconds[BENCH_MOST_SAMPLES], once;
+    *out = (bench_timing){.flops = pm_plan_stats_of(plan).flops, .bytes = bytes_moved(plan)};
+    pm_status status = time_runs(plan, WARM_UP_RUNS, &once, error);
+    if (status == PM_OK) status = time_runs(plan, 1, &once, error);
+    double wanted = ceil(SECONDS_PER_SAMPLE / (once > 1e-9 ? once : 1e-9));
+    uint32_t runs = wanted > MOST_RUNS ? MOST_RUNS : wanted < 1 ? 1 : (uint32_t)wanted, taken = 0;
+    while (status == PM_OK && taken < samples && !(cli_stopped() && taken > 0)) {
+        status = time_runs(plan, runs, &seconds[taken++], error);
+    }
+    if (status == PM_OK) bench_timing_from(out, seconds, taken);
+    return status;
+}
+
+pm_status bench_time_graph_in(pm_precision precision, pm_device *device, bench_build *build, const void *user,
+                              uint32_t samples, bench_timing *out, pm_error *error)
+{
+    pm_plan *plan = NULL;
+    pm_plan_options options = {.precision = precision};
+    pm_graph *graph = pm_graph_create();
+    if (!graph) return pm_fail(error, PM_NO_MEMORY, "bench: out of host memory");
+    build(graph, user);
+    pm_status status = pm_graph_status(graph, error);
+    if (status == PM_OK) status = pm_plan_create(device, graph, &options, &plan, error);
+    if (status == PM_OK) status = bench_time_plan(plan, samples, out, error);
+    pm_plan_destroy(plan);
+    pm_graph_destroy(graph);
+    return status;
+}
+
+pm_status bench_time_graph(pm_device *device, bench_build *build, const void *user, uint32_t samples,
+                           bench_timing *out, pm_error *error)
+{
+    return bench_time_graph_in(cli_precision(), device, build, user, samples, out, error);
+}
+
+static void build_matmul(pm_graph *graph, const void *user)
+{
+    const pm_layout *layout = user;
+    pm_init init = {PM_INIT_UNIFORM, 1};
+    pm_tensor a = pm_param(graph, "a", PM_SHAPE(1024, 1024), init),
+              b = pm_param(graph, "b", PM_SHAPE(1024, 1024), init);
+    pm_output(graph, pm_matmul(graph, a, b, *layout, PM_NONE, PM_NONE));
+}
+
+pm_status bench_time_matmul(pm_device *device, pm_layout layout, uint32_t samples, bench_timing *out,
+                            pm_error *error)
+{
+    return bench_time_graph(device, build_matmul, &layout, samples, out, error);
+}

@@ -1,0 +1,39 @@
+/* How long a plan takes. */
+#ifndef PM_TOOLS_BENCH_TIME_H
+#define PM_TOOLS_BENCH_TIME_H
+
+#include "pumice.h"
+
+enum { BENCH_MOST_SAMPLES = 101 };
+
+typedef struct bench_timing {
+    double median, least, most; /* seconds of one run */
+    /* Of one run. A multiply and an add count as two; every tensor that a dispatch is bound to counts whole
+     * and once, also where it reads a part of it (slice) or reads it again and again (matmul). */
+    double flops, bytes;
+    uint32_t samples;
+} bench_timing;
+
+/* Sorts `samples` and fills median, least and most. */
+void bench_timing_from(bench_timing *timing, double *samples, uint32_t count);
+
+/* Runs a plan until it is warm, then takes `samples` measurements of several runs each. */
+pm_status bench_time_plan(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error);
+
+/* The time that the host spends on a run of a warm plan outside of the driver: `samples` runs, one by one. */
+pm_status bench_time_host(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error);
+
+typedef void bench_build(pm_graph *graph, const void *user);
+
+/* Builds a graph, plans it in the command's precision, and times it. `build` gets `user`. */
+pm_status bench_time_graph(pm_device *device, bench_build *build, const void *user, uint32_t samples,
+                           bench_timing *out, pm_error *error);
+/* The same in that precision. */
+pm_status bench_time_graph_in(pm_precision precision, pm_device *device, bench_build *build, const void *user,
+                              uint32_t samples, bench_timing *out, pm_error *error);
+
+/* What other work on a device is held against: a matmul of 1024 x 1024. */
+pm_status bench_time_matmul(pm_device *device, pm_layout layout, uint32_t samples, bench_timing *out,
+                            pm_error *error);
+
+#endif
