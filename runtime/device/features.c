@@ -34,6 +34,8 @@ static const struct {
                               "products and convolutions add the residual; off: a kernel of "
                               "its own"},
     [PM_TALL_PRODUCTS] = {"tall-products", "a batch of matrices times one is one product; off: one each"},
+    [PM_ROW_PRODUCTS] = {"row-products", "products of one row have a kernel of their own"},
+    [PM_ROW_NORMS] = {"row-norms", "a few rows are normalised by one kernel; off: by two, as many are"},
     [PM_PRODUCT_CONVOLUTIONS] = {"product-convolutions", "1x1 convolutions run as products"},
     [PM_LOGITS_IN_PLACE] = {"logits-in-place", "gradients of a large head's logits replace them"},
     [PM_CACHED_DECODE] = {"cached-decode",

@@ -128,7 +128,8 @@ typedef struct attention_kernel {
 } attention_kernel;
 
 /* Rows of a lane. A CPU driver reads what all lanes want as often as there are lanes, so that many rows a
- * lane pay; of four to eight, the number that leaves the fewest idle. A GPU has registers for one. */
+ * lane pay; of four to eight, where there are as many, the number that leaves the fewest idle. A GPU has
+ * registers for one. */
 static attention_kernel kernel_for(const pm_lowering *lowering, const attention_geometry *g, bool over_keys,
                                    bool forward)
 {
@@ -145,7 +146,7 @@ static attention_kernel kernel_for(const pm_lowering *lowering, const attention_
     if (lowering->rules->is_cpu) {
         uint64_t least = UINT64_MAX;
         kernel.lanes = 8;
-        for (uint32_t tile = 8; tile >= 4; tile--) {
+        for (uint32_t tile = 8, low = length < 4 ? length : 4; tile >= low; tile--) {
             uint64_t tiles = (uint64_t)kernel.heads * pm_ceil_div(length, tile);
             uint64_t work = (tiles + kernel.lanes - 1) / kernel.lanes * tile;
             if (work >= least) continue;

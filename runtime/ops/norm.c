@@ -271,9 +271,36 @@ static void lower_group_moments(pm_lowering *lowering, const pm_node *node, cons
     pm_groups(d, pm_ceil_div(g->statistics, lanes), 1, 1, 0, 0);
 }
 
+/* Whether the rows are so few that a workgroup for each, whose lanes all find its statistics, takes less time
+ * than the start of another kernel. */
+static bool has_few_rows(const pm_lowering *lowering, const pm_norm_geometry *g)
+{
+    enum { FEW = 8 };
+    return pm_on(lowering->rules, PM_ROW_NORMS) && g->per_row && g->rows <= FEW;
+}
+
+static void lower_few_rows(pm_lowering *lowering, const pm_node *node, const pm_norm_geometry *g)
+{
+    pm_norm_grid grid = pm_norm_grid_of(lowering, g, 1);
+    (void)pm_rounds_fit(lowering, "norm", "rows of this length", (uint64_t)pm_ceil_div(g->channels, 4) * 3);
+    pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(g, "norm_row"), 1,
+                                   node->in[PM_NORM_X], node->in[PM_NORM_X]);
+    d->spec[0] = pm_norm_few_lanes(lowering);
+    pm_push_f32(d, PM_ATTR(pm_norm_attr, node)->eps);
+    pm_bind_out(d, node->out[0], 0);
+    pm_bind_out(d, node->out[1], 0);
+    pm_bind_out(d, node->out[2], 0);
+    for (uint32_t b = 0; b < d->n_bind; b++) d->bind[b].stride = 0;
+    pm_groups(d, 1, g->rows, 1, 0, 8.0 * g->rows * g->channels);
+}
+
 static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
+    if (has_few_rows(lowering, &g)) {
+        lower_few_rows(lowering, node, &g);
+        if (pm_dispatch_stays(lowering)) return;
+    }
     if (g.per_row) {
         lower_row_moments(lowering, node, &g);
     } else {

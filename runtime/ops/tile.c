@@ -2,6 +2,7 @@
 #include "ops/tile.h"
 
 #include "ops/epilogue.h"
+#include "ops/row_product.h"
 #include "ops/slab.h"
 
 /* Few tiles, since a driver compiles each long unrolled kernel anew. In the order of preference where costs
@@ -342,6 +343,7 @@ static void lower_product(pm_lowering *lowering, pm_product p)
         p.batch = 1;
     }
     padded_product q = pad_product(lowering, p);
+    if (pm_lower_row_product(lowering, &q.p, q.k4)) return;
     if (q.k4 <= most_terms(lowering)) {
         lower_whole(lowering, &q);
         if (pm_dispatch_stays(lowering)) return;

@@ -28,6 +28,7 @@ layout(push_constant) uniform Push {
     uint rows_per_base;    // of one workgroup along the split axis
     uint samples_per_base; // 1, or 0 where the positions are split
     float inverse_count;   // 1 / channels
+    float eps;             // of norm_row.glsl
 } p;
 
 PM_ROWS(0, x)
@@ -94,11 +95,17 @@ void load_modulation(uint row, uint quad)
     shift4 = HAS_SHIFT ? shift(row * p.channels, quad, p.channels) : vec4(0.0);
 }
 
-// Loads what is the same for all rows of a sample.
-void norm_begin(uint sample_index, uint quad)
+// Loads what is the same for all rows.
+void norm_constants(uint quad)
 {
     gamma4 = HAS_GAMMA ? gamma(0, quad, p.channels) : vec4(1.0);
     beta4 = HAS_BETA ? beta(0, quad, p.channels) : vec4(0.0);
+}
+
+// Loads what is the same for all rows of a sample.
+void norm_begin(uint sample_index, uint quad)
+{
+    norm_constants(quad);
     if (!PER_TOKEN) load_modulation(first_sample() + sample_index, quad);
     if (!PER_ROW) {
         mean4 = NORM_STATISTIC4(mean, 0, sample_index, quad);
