@@ -1,7 +1,8 @@
-// One row times a matrix: c = a op(B) (+ bias) (+ residual), what a text needs for its next token. There is
-// nothing to keep of B, so an invocation has a few vec4s of columns and reads each element once; every output
-// adds its K products in order, from +0, then the bias, then the residual, as in matmul.comp. K and the
-// lengths of B's rows are multiples of four, c may have any length.
+// One row times a matrix, or up to three of them: c = a op(B) (+ bias) (+ residual), what a text needs for
+// its next token. There is nothing to keep of B, so an invocation has a few vec4s of columns and reads each
+// element once; every output adds its K products in order, from +0, then the bias, then the residual, as in
+// matmul.comp. K and the lengths of B's rows are multiples of four, c may have any length. Of several matrices
+// one binding has all, and one all biases; each workgroup works on one of them.
 #version 460
 #include "pumice.glsl"
 
@@ -9,31 +10,51 @@ layout(constant_id = 1) const uint COLUMNS = 1; // vec4s of an invocation
 layout(constant_id = 2) const bool B_TRANSPOSED = false;
 layout(constant_id = 3) const bool HAS_BIAS = false;
 layout(constant_id = 4) const bool HAS_RESIDUAL = false;
+layout(constant_id = 5) const uint MATRICES = 1;
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
-    uint n, k;
+    uint k;
+    uint first_group[3]; // of each matrix
+    uint n[3];
+    uint b_first[3], bias_first[3]; // where they begin, in vec4s
 } p;
 
-// Bound from the piece's first column on: bias, residual, c, and B where it is transposed.
 PM_INPUT4(0, a)
 PM_INPUT4(1, b)
 PM_INPUT4(2, bias)
 PM_INPUT4(3, residual)
 PM_INOUT4(4, c_quads);
 PM_INOUT(4, c_elements);
+PM_OUTPUT4(5, c1_quads); // of several, rows are whole vec4s
+PM_OUTPUT4(6, c2_quads);
+
+void store(uint which, uint quad, vec4 v)
+{
+    if (MATRICES > 1 && which == 1) {
+        c1_quads[quad] = v;
+    } else if (MATRICES > 2 && which == 2) {
+        c2_quads[quad] = v;
+    } else if (MATRICES > 1 || p.n[0] % 4 == 0) {
+        c_quads[quad] = v;
+    } else {
+        PM_STORE_INSIDE(c_elements, 0, quad, p.n[0], v)
+    }
+}
 
 void main()
 {
-    uint lanes = gl_WorkGroupSize.x, first = p.base * lanes * COLUMNS; // the piece's first vec4
-    uint left = pm_quads(p.n) - first, row_quads = pm_quads(p.n), term_quads = p.k / 4;
-    uint quad[COLUMNS], b_at[COLUMNS][4];
+    uint group = p.base + gl_WorkGroupID.x, lanes = gl_WorkGroupSize.x, which = 0;
+    if (MATRICES > 1 && group >= p.first_group[1]) which = 1;
+    if (MATRICES > 2 && group >= p.first_group[2]) which = 2;
+    uint n = p.n[which], quads = pm_quads(n), term_quads = p.k / 4, first_quad[COLUMNS], b_at[COLUMNS][4];
     vec4 sum[COLUMNS], terms[4][COLUMNS];
+    group -= p.first_group[which];
     [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
-        quad[j] = (gl_WorkGroupID.x * COLUMNS + j) * lanes + gl_LocalInvocationID.x;
-        uint inside = min(quad[j], left - 1); // beyond the end, the last one is computed and not stored
+        first_quad[j] = (group * COLUMNS + j) * lanes + gl_LocalInvocationID.x;
+        uint inside = min(first_quad[j], quads - 1); // beyond the end, the last one is computed and not stored
         [[unroll]] for (uint i = 0; i < 4; i++) {
-            b_at[j][i] = B_TRANSPOSED ? min(4 * inside + i, p.n - 4 * first - 1) * term_quads : first + inside;
+            b_at[j][i] = p.b_first[which] + (B_TRANSPOSED ? min(4 * inside + i, n - 1) * term_quads : inside);
         }
         sum[j] = vec4(0);
     }
@@ -45,7 +66,7 @@ void main()
                     vec4 row = b(b_at[j][i] + k / 4);
                     [[unroll]] for (uint t = 0; t < 4; t++) terms[t][j][i] = row[t];
                 } else {
-                    terms[i][j] = b(b_at[j][0] + (k + i) * row_quads);
+                    terms[i][j] = b(b_at[j][0] + (k + i) * quads);
                 }
             }
         }
@@ -54,13 +75,11 @@ void main()
         }
     }
     [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
-        if (quad[j] >= left) continue;
-        vec4 v = sum[j] + (HAS_BIAS ? bias(quad[j]) : vec4(0)); // a sum is never -0, which + 0 would change
-        if (HAS_RESIDUAL) v += residual(quad[j]);
-        if (p.n % 4 == 0) {
-            c_quads[quad[j]] = v;
-        } else {
-            PM_STORE_INSIDE(c_elements, 0, quad[j], p.n - 4 * first, v)
-        }
+        uint quad = first_quad[j];
+        if (quad >= quads) continue;
+        vec4 v = sum[j]; // never -0, which + 0 would change
+        if (HAS_BIAS) v += bias(p.bias_first[which] + quad);
+        if (HAS_RESIDUAL) v += residual(quad);
+        store(which, quad, v);
     }
 }

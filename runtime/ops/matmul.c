@@ -2,6 +2,7 @@
  * the products of the backward pass are forward products of another layout. */
 #include "base/status.h"
 #include "ops/check.h"
+#include "ops/row_product.h"
 #include "ops/table.h"
 #include "ops/tile.h"
 
@@ -53,9 +54,8 @@ static void shape_matmul(pm_graph *graph, pm_node *node)
     }
 }
 
-static void lower_matmul(pm_lowering *lowering, const pm_node *node)
+static pm_product product_of(const pm_graph *graph, const pm_node *node)
 {
-    const pm_graph *graph = lowering->graph;
     pm_product p;
     (void)find_product(PM_ATTR(matmul_attr, node)->layout, pm_shape_of(graph, node->in[IN_A]),
                        pm_shape_of(graph, node->in[IN_B]), &p);
@@ -64,7 +64,25 @@ static void lower_matmul(pm_lowering *lowering, const pm_node *node)
     p.bias = node->in[IN_BIAS];
     p.residual = node->in[IN_RESIDUAL];
     p.c = node->out[0];
-    pm_lower_product(lowering, p);
+    return p;
+}
+
+static void lower_matmul(pm_lowering *lowering, const pm_node *node)
+{
+    pm_lower_product(lowering, product_of(lowering->graph, node));
+}
+
+static bool joins(const pm_lowering *lowering, const pm_node *first, const pm_node *other)
+{
+    pm_product a = product_of(lowering->graph, first), b = product_of(lowering->graph, other);
+    return pm_row_products_join(lowering, &a, &b);
+}
+
+static bool lower_joined(pm_lowering *lowering, const pm_node *const *nodes, uint32_t count)
+{
+    pm_product products[PM_ROW_MATRICES];
+    for (uint32_t i = 0; i < count; i++) products[i] = product_of(lowering->graph, nodes[i]);
+    return pm_lower_row_products(lowering, products, count);
 }
 
 static void reference_matmul(const pm_reference *ref)
@@ -217,6 +235,8 @@ const pm_op pm_op_matmul = {
     .shape = shape_matmul,
     .backward = backward_matmul,
     .lower = lower_matmul,
+    .joins = joins,
+    .lower_joined = lower_joined,
     .reference = reference_matmul,
     PM_CASES(cases_matmul),
 };

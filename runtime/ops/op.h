@@ -7,6 +7,7 @@
  *              where an output is not used). It may leave grad_in[i] PM_NONE: zero. NULL: the operator cannot
  *              be differentiated.
  *   lower      appends the dispatches that compute the node, in order.
+ *   joins      where several nodes can be one dispatch; see pm_op.
  *   reference  plain C in double, which a reader can hold against the formula: the oracle of every test.
  *   cases      shapes worth testing, odd ones included.
  */
@@ -176,6 +177,8 @@ pm_tensor pm_case_indices(pm_graph *graph, const char *name, pm_shape shape, uin
 
 /* ---- The operator -------------------------------------------------------------------------------------- */
 
+enum { PM_MAX_JOINED = 3 };
+
 typedef struct pm_op {
     const char *name;
     uint32_t updates; /* bit i: input i is a state that the node writes in place */
@@ -183,6 +186,11 @@ typedef struct pm_op {
     void (*backward)(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,
                      pm_tensor *grad_in);
     void (*lower)(pm_lowering *lowering, const pm_node *node);
+    /* Both or none: whether `other`, a later node of the same operator, can be computed with `first` in one
+     * dispatch; and what computes `count` of them, at most PM_MAX_JOINED, so. It returns false, and appends
+     * nothing, when that cannot be bound. */
+    bool (*joins)(const pm_lowering *lowering, const pm_node *first, const pm_node *other);
+    bool (*lower_joined)(pm_lowering *lowering, const pm_node *const *nodes, uint32_t count);
     void (*reference)(const pm_reference *ref);
     const pm_case *cases;
     uint32_t n_cases;

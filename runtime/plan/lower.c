@@ -46,6 +46,63 @@ static void find_ranges(const pm_plan *plan, pm_lowering *lowering)
         least_of(use_texels ? 4 * input : input, pretended) / PM_BIND_ALIGN * PM_BIND_ALIGN;
 }
 
+/* ---- Nodes that are one dispatch ----------------------------------------------------------------------- */
+
+/* Live nodes behind one among which others are looked for that it can be computed with. */
+#define LOOK_AHEAD 16u
+
+/* Whether `node` writes anything that `other` uses. */
+static bool disturbs(const pm_graph *graph, const pm_node *node, const pm_node *other)
+{
+    pm_tensor writes[PM_MAX_WRITES];
+    uint32_t count = pm_node_writes(node, writes);
+    for (uint32_t w = 0; w < count; w++) {
+        uint32_t base = pm_info(graph, writes[w])->base;
+        for (uint32_t i = 0; i < other->n_in; i++) {
+            if (pm_is(other->in[i]) && pm_info(graph, other->in[i])->base == base) return true;
+        }
+        for (uint32_t i = 0; i < other->n_out; i++) {
+            if (pm_info(graph, other->out[i])->base == base) return true;
+        }
+    }
+    return false;
+}
+
+/* Whether what node `at` makes may be made where node `first` is: nothing in between makes or changes what it
+ * needs, and its result is memory of its own, which nobody uses before. */
+static bool may_move(const pm_graph *graph, uint32_t first, uint32_t at)
+{
+    const pm_node *node = &graph->nodes[at];
+    for (uint32_t i = 0; i < node->n_out; i++) {
+        if (pm_info(graph, node->out[i])->base != node->out[i].id) return false;
+    }
+    for (uint32_t n = first; n < at; n++) {
+        if (disturbs(graph, &graph->nodes[n], node)) return false;
+    }
+    return true;
+}
+
+/* Lowers node n with others behind it, which are then not live any more; returns how many there were. */
+static uint32_t lower_with_others(pm_lowering *lowering, bool *live, uint32_t n)
+{
+    const pm_graph *graph = lowering->graph;
+    const pm_node *nodes[PM_MAX_JOINED] = {&graph->nodes[n]};
+    uint32_t at[PM_MAX_JOINED], count = 1, ahead = 0;
+    const pm_op *op = nodes[0]->op;
+    if (!op->joins) return 0;
+    for (uint32_t i = n + 1; i < graph->n_nodes && ahead < LOOK_AHEAD && count < PM_MAX_JOINED; i++) {
+        const pm_node *other = &graph->nodes[i];
+        if (!live[i]) continue;
+        ahead++;
+        if (other->op != op || !op->joins(lowering, nodes[0], other) || !may_move(graph, n, i)) continue;
+        at[count] = i;
+        nodes[count++] = other;
+    }
+    if (count == 1 || !op->lower_joined(lowering, nodes, count)) return 0;
+    for (uint32_t i = 1; i < count; i++) live[at[i]] = false;
+    return count - 1;
+}
+
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error)
 {
     pm_graph *graph = plan->graph;
@@ -58,8 +115,9 @@ pm_status pm_plan_lower(pm_plan *plan, pm_error *error)
             if (!live[n]) continue;
             const pm_node node = graph->nodes[n];
             lowering.node = n;
-            node.op->lower(&lowering, &node);
-            plan->stats.nodes++;
+            uint32_t others = plan->traced ? 0 : lower_with_others(&lowering, live, n);
+            plan->stats.nodes += 1 + others;
+            if (others == 0) node.op->lower(&lowering, &node);
         }
     } else {
         lowering.failed = true;
