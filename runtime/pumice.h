@@ -657,6 +657,13 @@ pm_tensor pm_backward(pm_graph *graph, pm_tensor loss);
  * does not depend on wrt[i]. */
 void pm_gradients(pm_graph *graph, pm_tensor loss, const pm_tensor *wrt, uint32_t count, pm_tensor *out);
 
+/* Marks where one block of a network ends and the next begins. Nothing comes of it but for pm_recompute. */
+void pm_boundary(pm_graph *graph);
+/* To be called before pm_backward or pm_gradients, which then keep of what lies between two boundaries only
+ * what others use, and compute the rest once more: less memory, about a third more operations, the same bits.
+ */
+void pm_recompute(pm_graph *graph);
+
 /* The part of a flat tensor (gradient, moment, average) that belongs to a parameter, in the parameter's
  * shape. */
 pm_tensor pm_param_view(pm_graph *graph, pm_tensor arena, pm_tensor param);

@@ -219,6 +219,7 @@ static pm_status create_and_train(cli_training *run, const cli_source *source, p
     pm_plan_options plan_options = {.precision = cli_precision(), .profile = args.explain};
     pm_status status =
         cli_create_trainer(run->device, &run->recipe, source, &plan_options, &run->trainer, error);
+    if (status == PM_OK) status = cli_say_recompute(run->device, &run->recipe, source, run->trainer, error);
     if (status == PM_OK && args.explain) return explain(run->trainer, error);
     if (status == PM_OK && args.resume) {
         (void)snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", args.resume);

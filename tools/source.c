@@ -36,13 +36,36 @@ const char *cli_source_text(const cli_source *source, const pm_recipe *recipe, c
     return buffer;
 }
 
+static pm_training_data data_of(const cli_source *source)
+{
+    return (pm_training_data){.pictures = source->pictures,
+                              .tokens = source->corpus.train,
+                              .n_tokens = source->corpus.n_train,
+                              .tokenizer = source->corpus.tokenizer_json};
+}
+
+pm_status cli_say_recompute(pm_device *device, const pm_recipe *recipe, const cli_source *source,
+                            pm_trainer *trainer, pm_error *error)
+{
+    pm_recipe keeping = *recipe;
+    pm_plan_stats kept, again = pm_plan_stats_of(pm_trainer_plan(trainer));
+    pm_training_data data = data_of(source);
+    char few[32], many[32];
+    keeping.training.recompute = false;
+    if (!recipe->training.recompute) return PM_OK;
+    pm_status status = pm_trainer_needs(device, &keeping, &data, &kept, error);
+    if (status == PM_OK) {
+        cli_say("recompute: activations take %s instead of %s, a step %.2f times the operations",
+                cli_size(again.activation_bytes, few, sizeof few),
+                cli_size(kept.activation_bytes, many, sizeof many), again.flops / kept.flops);
+    }
+    return status;
+}
+
 pm_status cli_create_trainer(pm_device *device, const pm_recipe *recipe, const cli_source *source,
                              const pm_plan_options *options, pm_trainer **out, pm_error *error)
 {
-    pm_training_data data = {.pictures = source->pictures,
-                             .tokens = source->corpus.train,
-                             .n_tokens = source->corpus.n_train,
-                             .tokenizer = source->corpus.tokenizer_json};
+    pm_training_data data = data_of(source);
     return pm_trainer_create(device, recipe, &data, options, out, error);
 }
 

@@ -278,7 +278,11 @@ pm_tensor pm_transformer(pm_graph *graph, const pm_transformer_config *config, p
     }
     if (config->time) t.time = embed_time(&t);
     x = dropout(&t, x);
-    for (uint32_t i = 0; i < config->layers; i++) x = block(&t, x, i);
+    pm_boundary(graph);
+    for (uint32_t i = 0; i < config->layers; i++) {
+        x = block(&t, x, i);
+        pm_boundary(graph);
+    }
     return last_norm(&t, x);
 }
 

@@ -69,9 +69,11 @@ static pm_tensor embed(unet *u, pm_tensor timestep, pm_tensor label)
     return pm_silu(graph, e);
 }
 
+/* A block begins here, and the one before ends: what is computed again at a time (pm_recompute). */
 static pm_tensor residual_block(unet *u, pm_tensor x, uint32_t channels)
 {
     pm_graph *graph = u->graph;
+    pm_boundary(graph);
     const pm_unet_config *c = u->config;
     pm_conv2d_args first = pm_same_padding(3), second = pm_same_padding(3);
     pm_tensor h = pm_layer_group_norm(graph, "norm1", x, c->groups, EPS, true);
@@ -189,6 +191,7 @@ pm_tensor pm_unet(pm_graph *graph, const pm_unet_config *config, pm_tensor x, pm
     pm_tensor h = pm_layer_conv(graph, "conv_in", x, 3, config->base, 1.0f, pm_same_padding(3));
     u.skips[u.n_skips++] = h;
     h = up(&u, middle(&u, down(&u, h)));
+    pm_boundary(graph);
     h = pm_layer_group_norm(graph, "conv_norm_out", h, config->groups, EPS, true);
     return pm_layer_conv(graph, "conv_out", h, 3, config->channels, 0.0f, pm_same_padding(3));
 }

@@ -364,13 +364,20 @@ static bool put(json_t *root, const char *path, json_t *value)
     return json_object_set_new(object, dot + 1, value) == 0;
 }
 
+/* What says how a model is trained and changes nothing of it is only written where it is not as usual, so
+ * that a file does not depend on which of these there are. */
+static bool goes_without_saying(const pm_recipe_field *field, const pm_recipe *recipe)
+{
+    return strcmp(field->path, "training.recompute") == 0 && !recipe->training.recompute;
+}
+
 char *pm_recipe_json(const pm_recipe *recipe)
 {
     json_t *root = json_object();
     bool good = root != NULL;
     for (size_t i = 0; good && i < pm_recipe_field_count; i++) {
         const pm_recipe_field *field = &pm_recipe_fields[i];
-        if (pm_field_applies(field, recipe->kind))
+        if (pm_field_applies(field, recipe->kind) && !goes_without_saying(field, recipe))
             good = put(root, field->path, pm_field_encode(field, recipe));
     }
     char *text = good ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;

@@ -52,6 +52,7 @@ typedef struct pm_recipe {
         float beta1, beta2, eps, weight_decay, clip_norm;
         float ema; /* 0: none */
         bool ema_warmup;
+        bool recompute;
         float label_dropout;
         uint64_t seed;
         uint32_t save_every, sample_every; /* steps; 0: only at the end */

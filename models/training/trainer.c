@@ -58,6 +58,7 @@ static pm_status build(pm_trainer *t, const pm_training_data *data, pm_error *er
                   ? pm_text_loss(graph, recipe, data->n_tokens, t->counter, &t->data)
                   : pm_picture_loss(graph, recipe, data->pictures, t->counter, &t->data, error);
     pm_output(graph, t->loss);
+    if (recipe->training.recompute) pm_recompute(graph);
     pm_tensor gradient = pm_backward(graph, t->loss);
     pm_adamw_args args = {
         .beta1 = recipe->training.beta1,
@@ -191,6 +192,17 @@ pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm
     } else {
         pm_trainer_destroy(t);
     }
+    return status;
+}
+
+pm_status pm_trainer_needs(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
+                           pm_plan_stats *out, pm_error *error)
+{
+    pm_trainer t = {.recipe = *recipe, .graph = pm_graph_create()};
+    if (!t.graph) return pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
+    pm_status status = build(&t, data, error);
+    if (status == PM_OK) status = pm_plan_needs(device, t.graph, NULL, out, error);
+    pm_graph_destroy(t.graph);
     return status;
 }
 

@@ -5,6 +5,7 @@
  * its range of the arena, so contributions that arrive at any of them add up in one place (`canonical`). */
 #include "base/status.h"
 #include "graph/graph.h"
+#include "graph/recompute.h"
 #include "ops/op.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ typedef struct autodiff {
     uint32_t *canonical;
     bool *depends; /* by canonical id: some wanted tensor flows into it */
     pm_tensor *gradient;
+    pm_recomputation recomputed;
 } autodiff;
 
 static uint32_t find_param_at(const pm_graph *graph, uint64_t offset)
@@ -97,8 +99,9 @@ static void differentiate_node(autodiff *ad, uint32_t index)
         pm_graph_fail(graph, PM_BAD_USAGE, "%s: cannot be differentiated", node.op->name);
         return;
     }
+    const pm_node seen = pm_recompute_node(&ad->recomputed, &node);
     graph->origin = node.scope;
-    node.op->backward(graph, &node, grad_out, wants, grad_in);
+    node.op->backward(graph, &seen, grad_out, wants, grad_in);
     for (uint32_t i = 0; i < node.n_in; i++) {
         if (wants[i]) accumulate(ad, node.in[i], grad_in[i]);
     }
@@ -125,12 +128,15 @@ void pm_gradients(pm_graph *graph, pm_tensor loss, const pm_tensor *wrt, uint32_
     ad.canonical = calloc(ad.n_tensors, sizeof *ad.canonical);
     ad.depends = calloc(ad.n_tensors, sizeof *ad.depends);
     ad.gradient = calloc(ad.n_tensors, sizeof *ad.gradient);
-    if (ad.canonical && ad.depends && ad.gradient) {
+    if (ad.canonical && ad.depends && ad.gradient && pm_recompute_begin(graph, &ad.recomputed)) {
         for (uint32_t i = 1; i < ad.n_tensors; i++) ad.canonical[i] = canonical_of(graph, i);
         mark_dependence(&ad, wrt, count);
         pm_tensor seed = one(graph);
         ad.gradient[ad.canonical[loss.id]] = pm_reshape(graph, seed, pm_shape_of(graph, loss));
-        for (uint32_t n = n_nodes; n-- > 0 && pm_ok(graph);) differentiate_node(&ad, n);
+        for (uint32_t n = n_nodes; n-- > 0 && pm_ok(graph);) {
+            pm_recompute_before(&ad.recomputed, n);
+            differentiate_node(&ad, n);
+        }
         for (uint32_t i = 0; i < count && pm_ok(graph); i++) {
             pm_tensor gradient = ad.gradient[ad.canonical[wrt[i].id]];
             if (pm_is(gradient)) out[i] = pm_reshape(graph, gradient, pm_shape_of(graph, wrt[i]));
@@ -141,6 +147,7 @@ void pm_gradients(pm_graph *graph, pm_tensor loss, const pm_tensor *wrt, uint32_
     free(ad.canonical);
     free(ad.depends);
     free(ad.gradient);
+    pm_recompute_end(&ad.recomputed);
 }
 
 /* Makes a tensor's root a range of `arena` instead of memory of its own; only a whole temporary that is

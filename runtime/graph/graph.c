@@ -81,6 +81,7 @@ void pm_graph_destroy(pm_graph *graph)
     free(graph->tensors);
     free(graph->nodes);
     free(graph->params);
+    free(graph->boundaries);
     free(graph);
 }
 
@@ -164,6 +165,23 @@ static bool grow(void **array, uint32_t *capacity, uint32_t needed, size_t eleme
     *array = moved;
     *capacity = larger;
     return true;
+}
+
+void pm_boundary(pm_graph *graph)
+{
+    if (!pm_ok(graph)) return;
+    void *array = graph->boundaries;
+    if (!grow(&array, &graph->cap_boundaries, graph->n_boundaries + 1, sizeof *graph->boundaries)) {
+        pm_graph_fail(graph, PM_NO_MEMORY, "graph: out of host memory");
+        return;
+    }
+    graph->boundaries = array;
+    graph->boundaries[graph->n_boundaries++] = graph->n_nodes;
+}
+
+void pm_recompute(pm_graph *graph)
+{
+    if (graph) graph->recompute = true;
 }
 
 static pm_tensor add_tensor(pm_graph *graph, pm_tensor_info info)

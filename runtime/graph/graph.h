@@ -57,6 +57,9 @@ struct pm_graph {
     bool arena_sealed;       /* a flat tensor of its size exists: no more parameters */
     char scope[PM_PATH_BYTES];
     uint32_t scope_start[PM_MAX_SCOPES], scope_depth; /* where each open scope's name begins */
+    uint32_t *boundaries; /* numbers of nodes before each pm_boundary, ascending */
+    uint32_t n_boundaries, cap_boundaries;
+    bool recompute;
     const char *origin; /* scope of the node being differentiated; NULL: none is */
 };
 
