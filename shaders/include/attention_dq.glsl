@@ -17,13 +17,16 @@ void main()
     if (!attention_begin()) return;
     uint seen[TILE];
     float product[TILE][BLOCK], weight[TILE][BLOCK], log_sum[TILE], delta[TILE], one[TILE];
-    [[unroll]] for (uint t = 0; t < TILE; t++) {
-        vec4 sum = vec4(0.0);
-        for (uint quad = 0; 4 * quad < p.head_width; quad++) {
+    vec4 sum[TILE];
+    [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = vec4(0.0);
+    for (uint quad = 0; 4 * quad < p.head_width; quad++) { // outside: with a loop inside, some do not unroll
+        [[unroll]] for (uint t = 0; t < TILE; t++) {
             uint start = query_start(first_row + t);
-            sum = PM_MAD(y(start, quad, p.head_width), dy(start, quad, p.head_width), sum);
+            sum[t] = PM_MAD(y(start, quad, p.head_width), dy(start, quad, p.head_width), sum[t]);
         }
-        delta[t] = row_total(sum);
+    }
+    [[unroll]] for (uint t = 0; t < TILE; t++) {
+        delta[t] = row_total(sum[t]);
         log_sum[t] = log_sums(query_at(first_row + t));
         one[t] = 1.0;
         seen[t] = keys_seen(first_row + t);
