@@ -5,6 +5,7 @@
 
 #include "device/pipeline_statistics.h"
 #include "device/shaders_embedded.h"
+#include "inner_loop.h"
 #include "ops/table.h"
 #include "pumice_models.h"
 #include "training/trainer.h"
@@ -45,14 +46,33 @@ static void print_number(double value)
     }
 }
 
-static void print_head(void)
+static void print_fraction(double value)
 {
-    printf("%-26s %-11s %-28s %8s %8s %8s %8s %8s %8s %8s %8s %8s  %s\n", "shader", "variant", "constants",
-           "subgroup", "regs", "spills", "scratch", "shared", "occupied", "instrs", "cycles", "latency",
-           "first used by");
+    if (value < 0) {
+        printf(" %8s", "-");
+    } else {
+        printf(" %8.2f", value);
+    }
 }
 
-static void print_row(const pm_pipeline_key *key, const pm_pipeline_statistics *s, const char *user)
+static void print_head(void)
+{
+    printf("%-26s %-11s %-28s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s  %s\n", "shader", "variant",
+           "constants", "subgroup", "regs", "spills", "scratch", "shared", "occupied", "instrs", "cycles",
+           "latency", "loop", "per-mad", "first used by");
+}
+
+/* What the compiler's estimate is for each multiply-add; -1 where there is no estimate, or no multiply-add.
+ */
+static double cycles_per_multiply_add(const pm_pipeline_statistics *s, const inner_loop *loop)
+{
+    if (loop->cycles >= 0 && loop->multiply_adds > 0) return loop->cycles / loop->multiply_adds;
+    if (s->cycles >= 0 && loop->counted > 0) return s->cycles / loop->counted;
+    return -1;
+}
+
+static void print_row(const pm_pipeline_key *key, const pm_pipeline_statistics *s, const inner_loop *loop,
+                      const char *user)
 {
     char spec[160];
     spec_text(key, spec, sizeof spec);
@@ -65,6 +85,8 @@ static void print_row(const pm_pipeline_key *key, const pm_pipeline_statistics *
     print_number(s->instructions);
     print_number(s->cycles);
     print_number(s->latency);
+    print_fraction(loop->share);
+    print_fraction(cycles_per_multiply_add(s, loop));
     printf("  %s\n", user);
     (void)fflush(stdout); /* a compiler may crash in the next one */
 }
@@ -74,35 +96,45 @@ static json_t *number(double value)
     return value < 0 ? json_null() : json_real(value);
 }
 
-static json_t *row_json(const pm_pipeline_key *key, const pm_pipeline_statistics *s, const char *user)
+static json_t *row_json(const pm_pipeline_key *key, const pm_pipeline_statistics *s, const inner_loop *loop,
+                        const char *user)
 {
     json_t *spec = json_array(), *all = json_object();
     for (uint32_t i = 0; i < key->n_spec; i++) (void)json_array_append_new(spec, json_integer(key->spec[i]));
     for (uint32_t i = 0; i < s->count; i++)
         (void)json_object_set_new(all, s->all[i].name, json_real(s->all[i].value));
-    return json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shader",
-                     key->shader, "variant", variant_text(key->variant), "constants", spec, "first_used_by",
-                     user, "subgroup_size", (int)s->subgroup_size, "registers", number(s->registers),
-                     "spills", number(s->spills), "scratch_bytes", number(s->scratch_bytes), "shared_bytes",
-                     number(s->shared_bytes), "occupancy", number(s->occupancy), "instructions",
-                     number(s->instructions), "code_bytes", number(s->code_bytes), "cycles",
-                     number(s->cycles), "latency", number(s->latency), "statistics", all);
+    return json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "shader", key->shader, "variant", variant_text(key->variant), "constants", spec,
+                     "first_used_by", user, "subgroup_size", (int)s->subgroup_size, "registers",
+                     number(s->registers), "spills", number(s->spills), "scratch_bytes",
+                     number(s->scratch_bytes), "shared_bytes", number(s->shared_bytes), "occupancy",
+                     number(s->occupancy), "instructions", number(s->instructions), "code_bytes",
+                     number(s->code_bytes), "cycles", number(s->cycles), "latency", number(s->latency),
+                     "loop_share", number(loop->share), "cycles_per_multiply_add",
+                     number(cycles_per_multiply_add(s, loop)), "statistics", all);
+}
+
+static void report_pipeline(compiling *c, const pm_pipeline_entry *entry, const char *user)
+{
+    pm_pipeline_statistics statistics;
+    pm_error error;
+    char dialect[64] = "", *listing = NULL;
+    VkPipeline pipeline = entry->pipeline.pipeline;
+    pm_status status = pm_pipeline_statistics_read(c->device, pipeline, &statistics, &error);
+    if (status == PM_OK) status = pm_pipeline_assembly(c->device, pipeline, dialect, &listing, &error);
+    if (status != PM_OK && !cli.json) printf("%s: %s\n", entry->key.shader, error.message);
+    inner_loop loop = inner_loop_of(dialect, listing, statistics.subgroup_size);
+    free(listing);
+    c->spilled += statistics.spills > 0 || statistics.scratch_bytes > 0;
+    if (!cli.json) print_row(&entry->key, &statistics, &loop, user);
+    (void)json_array_append_new(c->pipelines, row_json(&entry->key, &statistics, &loop, user));
 }
 
 /* The pipelines that are new since the last call, and what could not be made. */
 static void report(compiling *c, const char *user, pm_status status, const pm_error *why)
 {
-    pm_pipeline_statistics statistics;
-    pm_error error;
-    for (; c->reported < c->device->n_pipelines; c->reported++) {
-        const pm_pipeline_entry *entry = &c->device->pipelines[c->reported];
-        pm_status read =
-            pm_pipeline_statistics_read(c->device, entry->pipeline.pipeline, &statistics, &error);
-        if (read != PM_OK && !cli.json) printf("%s: %s\n", entry->key.shader, error.message);
-        c->spilled += statistics.spills > 0 || statistics.scratch_bytes > 0;
-        if (!cli.json) print_row(&entry->key, &statistics, user);
-        (void)json_array_append_new(c->pipelines, row_json(&entry->key, &statistics, user));
-    }
+    for (; c->reported < c->device->n_pipelines; c->reported++)
+        report_pipeline(c, &c->device->pipelines[c->reported], user);
     if (status == PM_OK) return;
     if (c->failed++ == 0) c->first = *why;
     if (!cli.json) printf("FAIL %s: %s\n", user, why->message);

@@ -6,6 +6,9 @@
 #   tools/drivers.sh --update   the same, and takes the compilers' numbers as the new baseline
 #   --runs, --compiles          only that part; of the other the document has what came out last
 #   tools/drivers.sh --quick    the host's own drivers alone, against the baseline; writes no document
+#   --results FOLDER            nothing is compiled or run: what a run left in FOLDER, against the baseline; with
+#                               --update it becomes the baseline
+#   --baseline FILE             another one than tests/drivers_baseline.tsv
 #
 # Fails when a run is wrong, when a kernel spills that did not, or when a compiler's estimate of its time got a
 # tenth worse (tests/drivers_baseline.tsv). Drivers come out of Debian's packages, in roots of Debian 13 and of
@@ -22,18 +25,23 @@ source=$PWD
 mode=all
 parts="runs compiles"
 build=$source/build/release
+baseline=$source/tests/drivers_baseline.tsv
+results=
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) mode=quick ;;
         --update) mode=update ;;
         --runs | --compiles) parts=${1#--} ;;
         --build) build=$2; shift ;;
+        --results) results=$2; shift ;;
+        --baseline) baseline=$2; shift ;;
         *) die "unknown option $1" ;;
     esac
     shift
 done
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pumice/drivers
-baseline=$source/tests/drivers_baseline.tsv
+# The devices as they are, whatever else is being tested.
+unset PUMICE_LIMIT PUMICE_OFF PUMICE_DEVICE
 work=$cache/results
 temporary=$(mktemp -d)
 if [ "$mode" = quick ]; then work=$temporary; fi
@@ -288,6 +296,11 @@ run_all() {
 
 # ---- All of it -------------------------------------------------------------------------------------------
 
+if [ -n "$results" ]; then
+    if [ "$mode" = update ]; then make_baseline "$results" >"$baseline"; fi
+    compare_baseline "$results" "$baseline"
+    exit
+fi
 if [ "$mode" = quick ]; then
     if ! ls $icds/radeon_icd*.json >/dev/null 2>&1; then
         say "AMD's driver is not installed (package mesa-vulkan-drivers): skipped"

@@ -5,7 +5,7 @@
 # Shared by the awk programs: the kernel of a row ("" for a line that is none), with the layout of a matmul
 # and the variant.
 report_functions='
-function is_row() { return NF >= 13 && $1 != "shader" && $2 ~ /^(exact|f32)/ }
+function is_row() { return NF >= 15 && $1 != "shader" && $2 ~ /^(exact|f32)/ }
 function kernel(   c) {
     split($3, c, ",")
     if ($1 == "matmul") return "matmul " (c[5] == 0 ? "AB" : c[5] == 1 ? "ABT" : "ATB")
@@ -114,6 +114,29 @@ hot_table() {
     done
 }
 
+loops='matmul AB;matmul ABT;matmul ATB;conv2d;conv2d_weight'
+
+loop_table() {
+    local file
+    printf '| GPU | %s |\n' "${loops//;/ | }"
+    printf '|---|%s\n' "$(tr -dc ';\n' <<<"$loops;" | sed 's/;/---|/g')"
+    for file in $(ordered "$1" compile); do
+        awk -v gpu="$(basename "$file" .compile)" -v loops="$loops" -v variant="$2" "$report_functions"'
+            function given(x) { return x == "-" ? "not given" : x }
+            is_row() && $2 == variant {
+                key = kernel()
+                if (key in cell) next
+                cell[key] = $13 == "-" ? "not given" : sprintf("%.0f %%", 100 * $13) " / " given($14)
+            }
+            END {
+                n = split(loops, names, ";")
+                printf "| %s |", gpu
+                for (i = 1; i <= n; i++) printf " %s |", (names[i] in cell) ? cell[names[i]] : "-"
+                print ""
+            }' "$file"
+    done
+}
+
 runs_table() {
     local file name
     echo '| driver | `pumice check` | `pumice check --exact` |'
@@ -150,8 +173,7 @@ Pipelines of all operators' cases, the training step and the sampling steps of f
 in precision exact, and of matmul, conv2d and attention in f32 too. Registers are the driver's own unit: AMD's VGPRs,
 NVIDIA's registers, Intel's live registers, Adreno's registers of four, Apple's of 16 bits. "With spills" counts
 pipelines that put registers, or arrays, into memory. Occupancy: subgroups that a SIMD or a multiprocessor holds at once
-(Apple: invocations). "-host" is this machine's Mesa, "-new" that of unstable. The spills that NVK 25.0 shows are 16
-bytes in attention_dq and attention_dq_ragged, whose arrays the NVK of unstable keeps in registers.
+(Apple: invocations). "-host" is this machine's Mesa, "-new" that of unstable.
 
 $(compiles_table "$1")
 
@@ -169,7 +191,25 @@ $(hot_table "$1" exact)
 
 $(hot_table "$1" f32)
 
-\`tests/drivers_baseline.tsv\` keeps these numbers for every kernel: \`tools/drivers.sh\` fails when one spills that
+## The inner loops
+
+Of the loop in which a kernel does its multiply-adds, as the driver shows it in assembly: how many of its instructions
+multiply or add (all that a matrix unit does counts, too), and how many cycles a subgroup takes for a multiply-add of
+each of its lanes, as the compiler estimates. A loop without overhead would have 100 %. In precision exact a multiply-add is two
+instructions. Cycles are NVIDIA's delays between the instructions of one round, without waits for memory; at AMD and
+Intel, whose compilers estimate whole kernels, that estimate divided by the multiply-adds, of which
+AMD's compiler takes 8 rounds of a loop for granted, four times as many in a loop in that and twice as many in
+any further in, and Intel's 10 of each: so what stands around the loop is in it.
+
+### Precision exact
+
+$(loop_table "$1" exact)
+
+### Precision f32
+
+$(loop_table "$1" f32)
+
+\`tests/drivers_baseline.tsv\` keeps the hot kernels' numbers for every kernel: \`tools/drivers.sh\` fails when one spills that
 did not, or when an estimate gets a tenth worse with the same driver.
 TEXT
 }

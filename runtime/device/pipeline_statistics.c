@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Enabling ------------------------------------------------------------------------------------------ */
@@ -125,29 +126,82 @@ static void clear(pm_pipeline_statistics *out)
     *out = (pm_pipeline_statistics){-1, -1, -1, -1, -1, -1, -1, -1, -1, 0, {{"", 0}}, 0};
 }
 
-pm_status pm_pipeline_statistics_read(pm_device *device, VkPipeline pipeline, pm_pipeline_statistics *out,
-                                      pm_error *error)
+/* The program of the widest subgroups; `found` is false when there is none. */
+static VkResult find_program(pm_device *device, VkPipeline pipeline, VkPipelineExecutableInfoKHR *which,
+                             uint32_t *subgroup_size, bool *found)
 {
     enum { MOST = 8 };
     VkPipelineExecutablePropertiesKHR programs[MOST];
     uint32_t count = MOST, widest = 0;
     VkPipelineInfoKHR info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = pipeline};
-    clear(out);
-    if (!device->has_statistics) return PM_OK;
     memset(programs, 0, sizeof programs);
     for (uint32_t i = 0; i < MOST; i++)
         programs[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR;
     VkResult result =
         device->vk.vkGetPipelineExecutablePropertiesKHR(device->device, &info, &count, programs);
-    for (uint32_t i = 1; result >= VK_SUCCESS && i < count; i++) {
+    *found = result >= VK_SUCCESS && count > 0;
+    if (!*found) return result;
+    for (uint32_t i = 1; i < count; i++) {
         if (programs[i].subgroupSize > programs[widest].subgroupSize) widest = i;
     }
-    if (result >= VK_SUCCESS && count > 0) {
-        VkPipelineExecutableInfoKHR which = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR,
-                                             .pipeline = pipeline,
-                                             .executableIndex = widest};
-        out->subgroup_size = programs[widest].subgroupSize;
-        result = read_executable(device, &which, out);
-    }
+    *which = (VkPipelineExecutableInfoKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR,
+                                           .pipeline = pipeline,
+                                           .executableIndex = widest};
+    *subgroup_size = programs[widest].subgroupSize;
+    return result;
+}
+
+pm_status pm_pipeline_statistics_read(pm_device *device, VkPipeline pipeline, pm_pipeline_statistics *out,
+                                      pm_error *error)
+{
+    VkPipelineExecutableInfoKHR which;
+    bool found;
+    clear(out);
+    if (!device->has_statistics) return PM_OK;
+    VkResult result = find_program(device, pipeline, &which, &out->subgroup_size, &found);
+    if (found) result = read_executable(device, &which, out);
     return result >= VK_SUCCESS ? PM_OK : pm_vk_fail(device, result, "reading statistics", error);
+}
+
+/* The last representation that is an assembly; *listing stays NULL when there is none. */
+static VkResult read_assembly(pm_device *device, const VkPipelineExecutableInfoKHR *which, char dialect[64],
+                              char **listing)
+{
+    enum { MOST = 16 };
+    VkPipelineExecutableInternalRepresentationKHR shown[MOST], *last = NULL;
+    uint32_t count = MOST;
+    memset(shown, 0, sizeof shown);
+    for (uint32_t i = 0; i < MOST; i++)
+        shown[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR;
+    VkResult result =
+        device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->device, which, &count, shown);
+    for (uint32_t i = 0; result >= VK_SUCCESS && i < count; i++) {
+        if (shown[i].isText && shown[i].dataSize && strstr(shown[i].name, "ssembly")) last = &shown[i];
+    }
+    if (!last) return result;
+    char *text = calloc(1, last->dataSize + 1);
+    if (!text) return VK_ERROR_OUT_OF_HOST_MEMORY;
+    last->pData = text;
+    result =
+        device->vk.vkGetPipelineExecutableInternalRepresentationsKHR(device->device, which, &count, shown);
+    if (result < VK_SUCCESS) {
+        free(text);
+        return result;
+    }
+    (void)snprintf(dialect, 64, "%.63s", last->name);
+    *listing = text;
+    return result;
+}
+
+pm_status pm_pipeline_assembly(pm_device *device, VkPipeline pipeline, char dialect[64], char **listing,
+                               pm_error *error)
+{
+    VkPipelineExecutableInfoKHR which;
+    uint32_t subgroup_size;
+    bool found;
+    *listing = NULL;
+    if (!device->has_statistics) return PM_OK;
+    VkResult result = find_program(device, pipeline, &which, &subgroup_size, &found);
+    if (found) result = read_assembly(device, &which, dialect, listing);
+    return result >= VK_SUCCESS ? PM_OK : pm_vk_fail(device, result, "reading assembly", error);
 }

@@ -37,4 +37,9 @@ void pm_pipeline_statistics_enable(pm_device *device, VkPhysicalDeviceVulkan12Fe
 pm_status pm_pipeline_statistics_read(pm_device *device, VkPipeline pipeline, pm_pipeline_statistics *out,
                                       pm_error *error);
 
+/* The assembly that the compiler made of a pipeline. *listing is the caller's to free, and NULL when the
+ * driver does not show it; `dialect` is the driver's name for it. Fails as above. */
+pm_status pm_pipeline_assembly(pm_device *device, VkPipeline pipeline, char dialect[64], char **listing,
+                               pm_error *error);
+
 #endif
