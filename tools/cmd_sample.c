@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/words.h"
 #include "recipes/recipe_fields.h"
+#include "sampling/masked_methods.h"
 #include "sampling/model.h"
 
 #include <inttypes.h>
@@ -43,11 +44,8 @@ static struct {
 
 #define CLI_R(target, from, to) .type = CLI_REAL, .argument = "R", .value = &(target), .low = from, .high = to
 
-/* Of pictures (pm_recipe_samplers) and of masked text (pm_text_sampler_names). */
-static const char *const samplers[] = {"ddim",           "ddpm",          "ddpm-large", "ancestral",
-                                       "cached",         "first-hitting", "any-order",  "left-to-right",
-                                       "low-confidence", "random",        "entropy",    "margin",
-                                       "max-prob",       "threshold",     NULL};
+/* Of pictures and of masked text. */
+static const char *const samplers[] = {PM_PICTURE_SAMPLERS, PM_MASKED_METHODS(PM_METHOD_NAME) NULL};
 
 static const cli_option options[] = {
     {.name = "count",
@@ -77,9 +75,8 @@ static const cli_option options[] = {
      .argument = "NAME",
      .value = &args.sampler,
      .choices = samplers,
-     .help = "of pictures: ddim (needs few steps), ddpm or ddpm-large; of masked text: ancestral, cached, "
-             "first-hitting, any-order, left-to-right, low-confidence, random, entropy, margin, max-prob or "
-             "threshold (`pumice systems`); default: the recipe's"},
+     .help = "of pictures: ddim (needs few steps), ddpm or ddpm-large; of masked text: " PM_MASKED_METHODS(
+         PM_METHOD_LISTED) "which `pumice systems` explains; default: the recipe's"},
     {.name = "steps",
      CLI_N(args.steps, 1, 1000000),
      .help = "more are better and slower; default: the recipe's"},

@@ -2,6 +2,7 @@
 #include "recipes/recipe_fields.h"
 
 #include "base/text.h"
+#include "sampling/masked_methods.h"
 
 #include <errno.h>
 #include <math.h>
@@ -27,12 +28,10 @@ static const char *const MASKINGS[] = {"linear", "cosine", "polynomial", NULL};
 static const char *const POSITIONS[] = {"rope", "rope-interleaved", "learned", NULL};
 static const char *const NORMS[] = {"layer", "rms", NULL};
 static const char *const MLPS[] = {"gelu", "swiglu", NULL};
-const char *const pm_recipe_samplers[] = {"ddim", "ddpm", "ddpm-large", NULL};
+const char *const pm_recipe_samplers[] = {PM_PICTURE_SAMPLERS, NULL};
 const char *const pm_recipe_spacings[] = {"leading", "linspace", "trailing", "quadratic", NULL};
 
-const char *const pm_masked_sampler_names[] = {"ancestral",     "cached",   "first-hitting",  "any-order",
-                                               "left-to-right", "random",   "low-confidence", "entropy",
-                                               "margin",        "max-prob", "threshold",      NULL};
+const char *const pm_masked_sampler_names[] = {PM_MASKED_METHODS(PM_METHOD_NAME) NULL};
 
 _Static_assert(sizeof(pm_model_kind) == sizeof(unsigned) && sizeof(pm_lr_decay) == sizeof(unsigned) &&
                    sizeof(pm_schedule) == sizeof(unsigned) && sizeof(pm_target) == sizeof(unsigned) &&

@@ -35,6 +35,8 @@ typedef struct pm_recipe_field {
 extern const pm_recipe_field pm_recipe_fields[];
 extern const size_t pm_recipe_field_count;
 
+#define PM_PICTURE_SAMPLERS "ddim", "ddpm", "ddpm-large"
+
 /* What sampling.sampler, sampling.spacing and generation.sampler may be; each ended by NULL. */
 extern const char *const pm_recipe_samplers[];
 extern const char *const pm_masked_sampler_names[];

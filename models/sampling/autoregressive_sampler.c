@@ -79,11 +79,12 @@ static pm_graph *rebuild(void *user, uint32_t index, uint32_t batch)
 static pm_status plan_step(decoder *d, pm_error *error)
 {
     pm_plan_options options = {.precision = d->options->precision};
-    pm_alternative setting = {"batch", d->options->batch, 1};
-    d->graph = build_step(d, d->options->batch);
+    uint32_t batch = d->options->batch;
+    d->graph = build_step(d, batch);
     if (!d->graph) return pm_fail(error, PM_NO_MEMORY, "sampling: out of host memory");
-    pm_status status = make_plan(d, d->graph, &d->plan, error);
-    return pm_plan_advise(status, d->device, &options, &setting, 1, rebuild, d, error);
+    pm_status status =
+        pm_plan_create_batch(d->device, d->graph, &options, batch, rebuild, d, &d->plan, error);
+    return status == PM_OK ? d->options->load(d->options->user, d->plan, d->graph, error) : status;
 }
 
 /* Copies keys or values of `length` positions into one state of the cache. */

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/status.h"
 #include "plan/advice.h"
+#include "sampling/masked_methods.h"
 #include "sampling/masked_schedule.h"
 
 #include <math.h>
@@ -69,11 +70,10 @@ static pm_status check_options(pm_masked_sampler *s, pm_error *error)
     if (!o->sampler) o->sampler = "ancestral";
     s->method = pm_masked_method_named(o->sampler);
     if (!s->method) {
-        return pm_fail(error, PM_BAD_USAGE,
-                       "there is no masked sampler '%s'; there are ancestral, cached, first-hitting, "
-                       "any-order, left-to-right, random, low-confidence, entropy, margin, max-prob, "
-                       "threshold",
-                       o->sampler);
+        return pm_fail(
+            error, PM_BAD_USAGE,
+            "there is no masked sampler '%s'; there are " PM_MASKED_METHODS(PM_METHOD_LISTED) "and no others",
+            o->sampler);
     }
     o->sampler = s->method->name; /* the caller's string may go */
     const char *fault = find_fault(o, s->method);
@@ -210,10 +210,9 @@ static pm_graph *rebuild(void *user, uint32_t index, uint32_t batch)
 static pm_status make_plan(pm_masked_sampler *s, pm_device *device, pm_error *error)
 {
     pm_plan_options options = {.precision = s->options.precision};
-    pm_alternative setting = {"batch", s->batch, 1};
     pm_status status = build(s, error);
-    if (status == PM_OK) status = pm_plan_create(device, s->graph, &options, &s->plan, error);
-    return pm_plan_advise(status, device, &options, &setting, 1, rebuild, s, error);
+    if (status != PM_OK) return status;
+    return pm_plan_create_batch(device, s->graph, &options, s->batch, rebuild, s, &s->plan, error);
 }
 
 pm_status pm_masked_sampler_create(pm_device *device, const pm_denoiser *denoiser,

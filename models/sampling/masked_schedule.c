@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "sampling/masked_methods.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,19 +15,8 @@
 /* So large that what is left of a softmax is its maximum, and so small that logits stay finite. */
 #define SHARP 1048576.0f
 
-static const pm_masked_method methods[] = {
-    {.name = "ancestral", .mode = PM_REVEAL_RATE},
-    {.name = "cached", .mode = PM_REVEAL_RATE, .cached = true},
-    {.name = "first-hitting", .confidence = PM_CONFIDENCE_RANDOM, .hitting = true},
-    {.name = "any-order", .permuted = true},
-    {.name = "left-to-right", .left_to_right = true},
-    {.name = "random", .confidence = PM_CONFIDENCE_RANDOM},
-    {.name = "low-confidence", .confidence = PM_CONFIDENCE_DRAWN},
-    {.name = "entropy", .confidence = PM_CONFIDENCE_ENTROPY},
-    {.name = "margin", .confidence = PM_CONFIDENCE_MARGIN},
-    {.name = "max-prob", .confidence = PM_CONFIDENCE_MAX},
-    {.name = "threshold", .mode = PM_REVEAL_THRESHOLD, .confidence = PM_CONFIDENCE_DRAWN},
-};
+#define METHOD(method, ...) {.name = method, __VA_ARGS__},
+static const pm_masked_method methods[] = {PM_MASKED_METHODS(METHOD)};
 
 const pm_masked_method *pm_masked_method_named(const char *name)
 {

@@ -126,10 +126,9 @@ static pm_graph *rebuild(void *user, uint32_t index, uint32_t batch)
 static pm_status make_plan(sampling *s, pm_device *device, pm_error *error)
 {
     pm_plan_options options = {.precision = s->options.precision};
-    pm_alternative setting = {"batch", s->options.batch, 1};
     pm_status status = build(s, error);
-    if (status == PM_OK) status = pm_plan_create(device, s->graph, &options, &s->plan, error);
-    return pm_plan_advise(status, device, &options, &setting, 1, rebuild, s, error);
+    if (status != PM_OK) return status;
+    return pm_plan_create_batch(device, s->graph, &options, s->options.batch, rebuild, s, &s->plan, error);
 }
 
 /* ---- Running ------------------------------------------------------------------------------------------- */

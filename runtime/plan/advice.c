@@ -68,3 +68,11 @@ pm_status pm_plan_advise(pm_status status, pm_device *device, const pm_plan_opti
     (void)snprintf(tail, sizeof error->message - (size_t)(tail - error->message), "%s", a.text);
     return status;
 }
+
+pm_status pm_plan_create_batch(pm_device *device, pm_graph *graph, const pm_plan_options *options,
+                               uint32_t batch, pm_rebuild rebuild, void *user, pm_plan **out, pm_error *error)
+{
+    pm_alternative setting = {"batch", batch, 1};
+    pm_status status = pm_plan_create(device, graph, options, out, error);
+    return pm_plan_advise(status, device, options, &setting, 1, rebuild, user, error);
+}

@@ -20,4 +20,10 @@ pm_status pm_plan_advise(pm_status status, pm_device *device, const pm_plan_opti
                          const pm_alternative *alternatives, uint32_t count, pm_rebuild rebuild, void *user,
                          pm_error *error);
 
+/* pm_plan_create of a graph that has `batch` samples at a time; where that is too much the message says what
+ * would fit. `rebuild` makes the graph for another batch. */
+pm_status pm_plan_create_batch(pm_device *device, pm_graph *graph, const pm_plan_options *options,
+                               uint32_t batch, pm_rebuild rebuild, void *user, pm_plan **out,
+                               pm_error *error);
+
 #endif
