@@ -1,6 +1,6 @@
 /* Every case of every operator: the device against the reference, forward and backward; the reference's
  * gradients against central differences; the adjoint identity. `test_ops [--no-gradient] [--precision f32]
- * [NAME]`; a name runs the operators whose name begins so. */
+ * [--without NAME] [NAME]`; a name runs the operators whose name begins so, or those whose name does not. */
 /* ctest labels: device */
 #include "ops/table.h"
 #include "plan/verify.h"
@@ -13,7 +13,7 @@ int main(int argc, char **argv)
     pm_device *device = NULL;
     pm_error error = {0};
     unsigned passed = 0, failed = 0;
-    const char *name = "";
+    const char *name = "", *without = NULL;
     pm_precision precision = PM_EXACT;
     bool gradient = true;
     for (int i = 1; i < argc; i++) {
@@ -21,6 +21,8 @@ int main(int argc, char **argv)
             gradient = false;
         } else if (strcmp(argv[i], "--precision") == 0 && i + 1 < argc) {
             precision = strcmp(argv[++i], "f32") == 0 ? PM_F32 : PM_EXACT;
+        } else if (strcmp(argv[i], "--without") == 0 && i + 1 < argc) {
+            without = argv[++i];
         } else {
             name = argv[i];
         }
@@ -32,6 +34,7 @@ int main(int argc, char **argv)
     printf("%s\n", pm_device_choice(device));
     for (const pm_op *const *op = pm_op_table; *op; op++) {
         if (strncmp((*op)->name, name, strlen(name)) != 0) continue;
+        if (without && strncmp((*op)->name, without, strlen(without)) == 0) continue;
         for (uint32_t c = 0; c < (*op)->n_cases; c++) {
             const pm_case *test = &(*op)->cases[c];
             if (test->bench || test->large) continue;

@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# with_validation.sh [--gpu] COMMAND...: runs the command under the Khronos validation layer and fails when the
+# with_validation.sh [--gpu | --gpu-errors] COMMAND...: runs the command under the Khronos validation layer and fails when the
 # layer says anything at all: errors, warnings and advice on performance, of its core, synchronisation and
 # best-practices checks; with --gpu of its core checks and of code that it puts into the shaders, which sees
 # accesses out of bounds and descriptors that were not written. There is no list of messages to ignore. Exits
 # 77 (skipped) without the layer.
+#
+# --gpu-errors is --gpu for a driver that lacks 64-bit integers: the layer warns, whatever is run, that it does not look
+# at accesses by address, of which there are none. So only errors are heard, and all that it finds in shaders is one.
 set -u
 enables=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT,VK_VALIDATION_FEATURE_ENABLE_BEST_PRACTICES_EXT
-if [ "${1:-}" = --gpu ]; then
+flags=error,warn,perf
+if [ "${1:-}" = --gpu-errors ]; then flags=error; fi
+if [ "${1:-}" = --gpu ] || [ "${1:-}" = --gpu-errors ]; then
     shift
     enables=VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT,VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_RESERVE_BINDING_SLOT_EXT
 fi
@@ -19,7 +24,7 @@ trap 'rm -rf "$folder"' EXIT
 cat >"$folder/vk_layer_settings.txt" <<SETTINGS
 khronos_validation.enables = $enables
 khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG
-khronos_validation.report_flags = error,warn,perf
+khronos_validation.report_flags = $flags
 khronos_validation.log_filename = $folder/log
 SETTINGS
 export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_SETTINGS_PATH="$folder"
