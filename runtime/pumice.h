@@ -123,6 +123,7 @@ typedef enum pm_feature {
     PM_MEMORY_BUDGET,
     PM_PIPELINE_CACHE,
     PM_PARALLEL_PIPELINES,
+    PM_TUNED_TILES,
     PM_MEMORY_REUSE,
     PM_FEW_BARRIERS,
     PM_SUBMIT_MERGING,
@@ -159,6 +160,10 @@ typedef struct pm_device_options {
      * running one does nothing, writing to it is forgotten, what is read is zero. For drivers that only
      * compile, and for all that is asked of a compiler. */
     bool compile_only;
+    /* Is told, in one line, what takes seconds and happens once: tiles that are measured on first use. May be
+     * NULL. */
+    void (*say)(void *user, const char *line);
+    void *user;
 } pm_device_options;
 
 /* Lists all devices that the loader shows, usable or not. *count holds the capacity on entry and the number
@@ -178,6 +183,19 @@ const pm_device_facts *pm_device_facts_of(const pm_device *device);
 
 /* Whether a feature is used: offered, and not turned off. */
 bool pm_device_uses(const pm_device *device, pm_feature feature);
+
+/* Measures which tile is the fastest for each class of products and convolutions that plans of this device have
+ * asked for so far, and keeps that on disk for later ones, `again` also where it is known; *tuned is of how
+ * many classes. No result changes by a bit in precision exact. GPUs are tuned on first use, when a plan asks
+ * for what is not known yet; CPU drivers, whose compilers take long, only by this function. `say` may be
+ * NULL. Fails as running a plan may. */
+typedef struct pm_tune_options {
+    double seconds; /* to begin no other measurement after */
+    bool again;
+    void (*say)(void *user, const char *line);
+    void *user;
+} pm_tune_options;
+pm_status pm_device_tune(pm_device *device, const pm_tune_options *options, uint32_t *tuned, pm_error *error);
 
 /* Bytes that tensors can still have on it: what is left of the budget that the driver gives this process
  * (VK_EXT_memory_budget), where it tells one, and of memory_bytes. It changes as others use the device. */

@@ -10,7 +10,7 @@
 /* What the options say. */
 typedef struct bench_options {
     const char *data, *layout, *baseline;
-    uint32_t samples, batch, steps;
+    uint32_t samples, batch, steps, seconds;
     bool backward, markdown;
 } bench_options;
 
@@ -78,6 +78,8 @@ pm_status bench_run_ops(pm_device *device, uint32_t count, const char *const *wo
                         pm_error *error);
 pm_status bench_run_train(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
                           pm_error *error);
+pm_status bench_run_tune(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
+                         pm_error *error);
 pm_status bench_run_sample(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
                            pm_error *error);
 

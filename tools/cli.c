@@ -26,9 +26,16 @@ pm_device_options cli_device_options(void)
     return (pm_device_options){.select = cli.device, .limits = cli.limits, .off = cli.off};
 }
 
+static void say_line(void *user, const char *line)
+{
+    (void)user;
+    cli_say("%s", line);
+}
+
 pm_status cli_open_device(pm_device **out, pm_error *error)
 {
     pm_device_options options = cli_device_options();
+    options.say = say_line;
     pm_status status = pm_device_open(&options, out, error);
     if (status != PM_OK) return status;
     const pm_device_facts *facts = pm_device_facts_of(*out);

@@ -59,6 +59,14 @@ static const cli_option options[] = {
      .high = 1000,
      .fallback = "20",
      .help = "of sample: steps that are run, of which the first six do not count"},
+    {.name = "seconds",
+     .type = CLI_COUNT,
+     .argument = "N",
+     .value = &bench_args.seconds,
+     .low = 1,
+     .high = 3600,
+     .fallback = "60",
+     .help = "of tune: to begin no other measurement after"},
     {.name = "data",
      .type = CLI_TEXT,
      .argument = "PATH",
@@ -82,6 +90,9 @@ static const cli_option options[] = {
     X("roof", "", 0, 0, NULL, bench_run_roof,                                                                \
       "what the device can do at most: multiply-adds in registers, and copies of several sizes")             \
     X("train", " RECIPE", 1, 1, NULL, bench_run_train, "a whole training step, and a matmul of 1024 x 1024") \
+    X("tune", " [RECIPE]", 0, 1, NULL, bench_run_tune,                                                       \
+      "measure which tile is the fastest for each class of shapes that a recipe needs, or of usual\n"        \
+      "      ones, and keep that for later runs; GPUs do so on first use, for a few seconds")                \
     X("sample", " MODEL", 1, 1, NULL, bench_run_sample,                                                      \
       "a step of sampling, and that; of text, tokens a second")
 

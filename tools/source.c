@@ -44,16 +44,22 @@ static pm_training_data data_of(const cli_source *source)
                               .tokenizer = source->corpus.tokenizer_json};
 }
 
+pm_status cli_trainer_needs(pm_device *device, const pm_recipe *recipe, const cli_source *source,
+                            pm_plan_stats *out, pm_error *error)
+{
+    pm_training_data data = data_of(source);
+    return pm_trainer_needs(device, recipe, &data, out, error);
+}
+
 pm_status cli_say_recompute(pm_device *device, const pm_recipe *recipe, const cli_source *source,
                             pm_trainer *trainer, pm_error *error)
 {
     pm_recipe keeping = *recipe;
     pm_plan_stats kept, again = pm_plan_stats_of(pm_trainer_plan(trainer));
-    pm_training_data data = data_of(source);
     char few[32], many[32];
     keeping.training.recompute = false;
     if (!recipe->training.recompute) return PM_OK;
-    pm_status status = pm_trainer_needs(device, &keeping, &data, &kept, error);
+    pm_status status = cli_trainer_needs(device, &keeping, source, &kept, error);
     if (status == PM_OK) {
         cli_say("recompute: activations take %s instead of %s, a step %.2f times the operations",
                 cli_size(again.activation_bytes, few, sizeof few),

@@ -21,6 +21,10 @@ const char *cli_source_text(const cli_source *source, const pm_recipe *recipe, c
 pm_status cli_create_trainer(pm_device *device, const pm_recipe *recipe, const cli_source *source,
                              const pm_plan_options *options, pm_trainer **out, pm_error *error);
 
+/* pm_trainer_needs on it. */
+pm_status cli_trainer_needs(pm_device *device, const pm_recipe *recipe, const cli_source *source,
+                            pm_plan_stats *out, pm_error *error);
+
 /* With training.recompute: says what that saves and costs. */
 pm_status cli_say_recompute(pm_device *device, const pm_recipe *recipe, const cli_source *source,
                             pm_trainer *trainer, pm_error *error);

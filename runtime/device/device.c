@@ -360,6 +360,8 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     if (status != PM_OK) return status;
     device->rules = pm_rules_for(&device->facts, &device->limits, off);
     device->compile_only = options->compile_only;
+    device->say = options->say;
+    device->user = options->user;
     bool apart = pm_on(&device->rules, PM_COMPUTE_QUEUE);
     device->queue_family = compute_family(device->physical, apart, &is_apart);
     describe_choice(device, select, source, count);
@@ -371,6 +373,10 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     if (status != PM_OK || options->compile_only) return status;
     status = pm_memory_choose(device, !pm_on(&device->rules, PM_MAPPED_MEMORY), error);
     if (status == PM_OK && pm_on(&device->rules, PM_PIPELINE_CACHE)) pm_pipeline_cache_load(device);
+    if (status == PM_OK && pm_on(&device->rules, PM_TUNED_TILES)) {
+        device->rules.tuning = &device->tuning;
+        pm_tuning_load(device);
+    }
     return status;
 }
 

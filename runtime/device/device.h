@@ -4,6 +4,7 @@
 #define PM_DEVICE_DEVICE_H
 
 #include "device/rules.h"
+#include "device/tuning.h"
 #include "pumice.h"
 
 #include <volk.h>
@@ -58,6 +59,10 @@ struct pm_device {
     uint32_t storage_type;                   /* memory type of tensors */
     bool storage_mapped;                     /* tensors are mapped, host-visible and coherent */
     uint32_t transfer_type; /* memory type of staging buffers: host-visible, coherent, cached if it can be */
+
+    pm_tuning tuning;
+    void (*say)(void *user, const char *line); /* see pm_device_options */
+    void *user;
 
     VkPipelineCache cache;
     char cache_path[512]; /* "" : none */

@@ -18,6 +18,7 @@ static const struct {
     [PM_MEMORY_BUDGET] = {"memory-budget", "the driver says how much memory is left; off: counted here"},
     [PM_PIPELINE_CACHE] = {"pipeline-cache", "compiled shaders are kept on disk"},
     [PM_PARALLEL_PIPELINES] = {"parallel-pipelines", "several threads compile shaders at once"},
+    [PM_TUNED_TILES] = {"tuned-tiles", "tiles that were measured to be fast on this device; off: by rule"},
     [PM_MEMORY_REUSE] = {"memory-reuse", "tensors that are never alive together share memory"},
     [PM_FEW_BARRIERS] = {"few-barriers", "a barrier only where memory overlaps; off: before every dispatch"},
     [PM_SUBMIT_MERGING] = {"submit-merging",

@@ -33,6 +33,8 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         .tile = {(uint32_t)limits->tile[0], (uint32_t)limits->tile[1]},
         .first_work = 5e5,
         .work_rate = 2e10,
+        /* A CPU driver takes half a second to compile each kernel that is tried. */
+        .tune_seconds = facts->type == PM_DEVICE_CPU ? 0.0 : 3.0,
     };
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
         if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= 1u << i;

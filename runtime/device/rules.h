@@ -17,6 +17,8 @@ typedef struct pm_rules {
     uint32_t tile_vec4s;      /* most vec4s that an invocation of those adds up in registers */
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
     double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
+    struct pm_tuning *tuning; /* tiles that were measured, and those asked for (tuning.h); NULL: none */
+    double tune_seconds;      /* for measuring on first use; 0: only by command */
     double work_rate;         /* what is guessed to be done of those a second, with PM_WHOLE_DISPATCHES */
 } pm_rules;
 

@@ -2,6 +2,7 @@
  * The data gradient is a convolution itself, of the output's gradient spread out by the stride, with the
  * kernel turned by half a turn. */
 #include "base/status.h"
+#include "device/tuning.h"
 #include "ops/check.h"
 #include "ops/epilogue.h"
 #include "ops/slab.h"
@@ -155,7 +156,10 @@ static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
     uint64_t tap_bytes = (uint64_t)in4 * out4 * 4;
     pm_tensor weight =
         pm_part(lowering, o->weight, taps.first * tap_bytes, taps.end * tap_bytes, &weight_first);
-    pm_tile tile = pm_tile_for(lowering->rules, rows, c->out_channels);
+    pm_rules tuned;
+    pm_tiled_shape shape = {PM_TILED_CONV, 1, rows, c->out_channels,
+                            in4 * c->kernel_height * c->kernel_width};
+    pm_tile tile = pm_tile_for(pm_tuned_rules(lowering->rules, &shape, &tuned), rows, c->out_channels);
     uint32_t x_stride = pm_stride_of((uint64_t)slice * pixels * in4);
 
     pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d", lowering->rules->gemm_lanes);

@@ -1,6 +1,7 @@
 /* The register tile that serves a shape, and products lowered to it; see tile.h. */
 #include "ops/tile.h"
 
+#include "device/tuning.h"
 #include "ops/epilogue.h"
 #include "ops/row_product.h"
 #include "ops/slab.h"
@@ -213,7 +214,9 @@ static void lower_whole(pm_lowering *lowering, const padded_product *q)
 {
     const pm_product *p = &q->p;
     bool batched = p->batch > 1;
-    pm_tile tile = pm_tile_for(lowering->rules, p->m, p->n);
+    pm_rules tuned;
+    pm_tiled_shape shape = {(uint32_t)p->layout, p->batch, p->m, p->n, q->k4};
+    pm_tile tile = pm_tile_for(pm_tuned_rules(lowering->rules, &shape, &tuned), p->m, p->n);
     uint64_t rows = batched ? p->m : tile.group_rows;
     uint32_t a_slice = batched               ? (p->a_batched ? q->a_size : 0)
                        : p->layout == PM_ATB ? 0

@@ -1,6 +1,7 @@
 /* The life of a plan, and the initial values of parameters; see plan.h for the stages. */
 #include "plan/plan.h"
 
+#include "base/clock.h"
 #include "base/philox.h"
 #include "base/status.h"
 
@@ -94,11 +95,28 @@ static pm_status begin(pm_device *device, pm_graph *graph, const pm_plan_options
     return status == PM_OK ? pm_plan_place(plan, error) : status;
 }
 
+/* Tiles of classes that the plan was the first to ask for are measured; true when there are any now. */
+static bool tune_first_use(pm_device *device)
+{
+    uint32_t tuned = 0;
+    pm_tune_options options = {
+        .seconds = device->rules.tune_seconds, .say = device->say, .user = device->user};
+    if (options.seconds <= 0 || device->tuning.measuring) return false;
+    double start = pm_seconds();
+    pm_status status = pm_device_tune(device, &options, &tuned, NULL);
+    device->rules.tune_seconds -= pm_seconds() - start; /* of all plans together */
+    return status == PM_OK && tuned > 0;
+}
+
 pm_status pm_plan_create(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
                          pm_error *error)
 {
     pm_plan *plan;
     pm_status status = begin(device, graph, options, &plan, error);
+    if (status == PM_OK && !device->compile_only && tune_first_use(device)) {
+        pm_plan_destroy(plan);
+        status = begin(device, graph, options, &plan, error);
+    }
     if (status == PM_OK && !device->compile_only) status = pm_plan_allocate(plan, error);
     if (status == PM_OK) status = pm_plan_cut(plan, error);
     if (status == PM_OK && !device->compile_only) status = pm_plan_record(plan, error);

@@ -8,6 +8,7 @@
  *              drivers no such thing
  *   run.c      grains -> submits bounded by measured time, which goes on being measured
  *   copy.c     copies from and to the host
+ *   tune.c     measures tiles, before the plan that asks for them is made
  *   trace.c    a run node by node, for somebody who watches
  *   explain.c  says what all of that did */
 #ifndef PM_PLAN_PLAN_H

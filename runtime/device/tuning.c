@@ -1,0 +1,107 @@
+/* See tuning.h. */
+#include "device/tuning.h"
+
+#include "device/cache_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAGIC "PMTUNE01"
+
+static const pm_tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {8, 4}, {16, 1}, {12, 3}, {4, 4}};
+static const pm_tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 2}, {4, 1}, {16, 1}, {4, 4}};
+
+const pm_tile_size *pm_tile_sizes(const pm_rules *rules, uint32_t *count)
+{
+    *count = rules->is_cpu ? sizeof cpu_sizes / sizeof cpu_sizes[0] : sizeof gpu_sizes / sizeof gpu_sizes[0];
+    return rules->is_cpu ? cpu_sizes : gpu_sizes;
+}
+
+/* The device has to be able to do it, whatever a file says. */
+static bool is_allowed(const pm_rules *rules, pm_tile_size size)
+{
+    uint32_t count;
+    const pm_tile_size *sizes = pm_tile_sizes(rules, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (sizes[i].rows == size.rows && sizes[i].columns == size.columns)
+            return size.rows * size.columns <= rules->tile_vec4s;
+    }
+    return false;
+}
+
+/* n lies in (2^(c-1), 2^c]. */
+static uint32_t class_of(uint32_t n)
+{
+    uint32_t c = 0;
+    while (c < 31 && n > 1u << c) c++;
+    return c;
+}
+
+static bool same_class(const pm_tiled_shape *a, const pm_tiled_shape *b)
+{
+    return a->kind == b->kind && class_of(a->count) == class_of(b->count) &&
+           class_of(a->m) == class_of(b->m) && class_of(a->n) == class_of(b->n) &&
+           class_of(a->k) == class_of(b->k);
+}
+
+const pm_tuned *pm_tuning_find(const pm_tuning *tuning, const pm_tiled_shape *shape)
+{
+    for (uint32_t i = 0; i < tuning->n_tuned; i++) {
+        if (same_class(&tuning->tuned[i].shape, shape)) return &tuning->tuned[i];
+    }
+    return NULL;
+}
+
+static void note(pm_tuning *tuning, const pm_tiled_shape *shape)
+{
+    for (uint32_t i = 0; i < tuning->n_asked; i++) {
+        if (same_class(&tuning->asked[i], shape)) return;
+    }
+    if (tuning->n_asked < PM_MOST_TUNED) tuning->asked[tuning->n_asked++] = *shape;
+}
+
+const pm_rules *pm_tuned_rules(const pm_rules *rules, const pm_tiled_shape *shape, pm_rules *copy)
+{
+    pm_tuning *tuning = rules->tuning;
+    if (!tuning || rules->tile[0]) return rules;
+    if (!tuning->measuring) note(tuning, shape);
+    const pm_tuned *known = pm_tuning_find(tuning, shape);
+    pm_tile_size size = tuning->measuring ? tuning->forced : known ? known->tile : (pm_tile_size){0, 0};
+    if (!is_allowed(rules, size)) return rules;
+    *copy = *rules;
+    copy->tile[0] = size.rows;
+    copy->tile[1] = size.columns;
+    return copy;
+}
+
+void pm_tuning_set(pm_tuning *tuning, const pm_tiled_shape *shape, pm_tile_size tile)
+{
+    for (uint32_t i = 0; i < tuning->n_tuned; i++) {
+        if (!same_class(&tuning->tuned[i].shape, shape)) continue;
+        tuning->tuned[i] = (pm_tuned){*shape, tile};
+        return;
+    }
+    if (tuning->n_tuned < PM_MOST_TUNED) tuning->tuned[tuning->n_tuned++] = (pm_tuned){*shape, tile};
+}
+
+void pm_tuning_load(pm_device *device)
+{
+    char path[PM_CACHE_PATH];
+    size_t bytes = 0;
+    pm_tuning *tuning = &device->tuning;
+    pm_cache_file_path(device, "tiles", path);
+    pm_tuned *blob = path[0] ? pm_cache_file_read(device, path, MAGIC, &bytes) : NULL;
+    if (blob && bytes % sizeof *blob == 0 && bytes <= sizeof tuning->tuned) {
+        memcpy(tuning->tuned, blob, bytes);
+        tuning->n_tuned = (uint32_t)(bytes / sizeof *blob);
+    }
+    free(blob);
+}
+
+void pm_tuning_save(const pm_device *device)
+{
+    char path[PM_CACHE_PATH];
+    const pm_tuning *tuning = &device->tuning;
+    pm_cache_file_path(device, "tiles", path);
+    pm_cache_file_write(device, path, MAGIC, tuning->tuned, tuning->n_tuned * sizeof tuning->tuned[0]);
+}

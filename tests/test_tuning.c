@@ -1,0 +1,202 @@
+/* Tiles that were measured: kept and found by class, ignored when the file or what it says is not as it has
+ * to be, measured on first use where the rules say so; and whatever they are, they change no bit. */
+/* ctest labels: device */
+#include "device_helpers.h"
+
+#include "device/cache_file.h"
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BATCH = 2, SIDE = 9, CHANNELS = 12, ROWS = 70, WIDTH = 36, GRADIENT = 1 << 16 };
+
+static uint32_t lines;
+
+static void say(void *user, const char *line)
+{
+    assert_non_null(strstr(line, "tuning: "));
+    lines++;
+    (void)user;
+}
+
+/* Products and convolutions with their gradients. */
+static pm_graph *build(pm_tensor *gradient)
+{
+    pm_graph *g = pm_graph_create();
+    pm_init normal = {PM_INIT_NORMAL, 1};
+    pm_conv2d_args pad = {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
+    pm_tensor x = pm_param(g, "x", PM_SHAPE(BATCH, SIDE, SIDE, CHANNELS), normal);
+    pm_tensor y = pm_conv2d(g, x, pm_param(g, "k", PM_SHAPE(3, 3, CHANNELS, 8), normal), pad);
+    pm_tensor a = pm_param(g, "a", PM_SHAPE(ROWS, WIDTH), normal);
+    pm_tensor z = pm_linear(g, a, pm_param(g, "w", PM_SHAPE(WIDTH, 52), normal), PM_NONE, PM_NONE);
+    pm_tensor loss = pm_add(g, pm_sum(g, pm_mul(g, y, y)), pm_sum(g, pm_mul(g, z, z)));
+    *gradient = pm_backward(g, loss);
+    return g;
+}
+
+static void run(pm_device *on, float *out)
+{
+    pm_error error = {0};
+    pm_plan *plan;
+    pm_tensor gradient;
+    pm_graph *g = build(&gradient);
+    assert_true(pm_bytes_of(g, gradient) <= GRADIENT * sizeof *out);
+    expect_ok(pm_plan_create(on, g, NULL, &plan, &error), &error);
+    run_once(plan);
+    read_from(plan, gradient, out, pm_bytes_of(g, gradient));
+    pm_plan_destroy(plan);
+    pm_graph_destroy(g);
+}
+
+/* The caches of this test lie in a folder of its own. */
+static char folder[] = "/tmp/pumice-tuning-XXXXXX";
+
+static pm_device *open_own(uint32_t off)
+{
+    pm_error error = {0};
+    pm_device *own;
+    expect_ok(pm_device_open(&(pm_device_options){.off = off, .say = say}, &own, &error), &error);
+    return own;
+}
+
+static float before[GRADIENT], after[GRADIENT];
+
+static void any_tile_gives_the_same_bits(void **state)
+{
+    uint32_t count;
+    pm_device *own = open_own(0);
+    (void)state;
+    own->tuning.n_tuned = 0;
+    run(own, before);
+    assert_true(own->tuning.n_asked >= 4);
+    const pm_tile_size *sizes = pm_tile_sizes(&own->rules, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t s = 0; s < own->tuning.n_asked; s++)
+            pm_tuning_set(&own->tuning, &own->tuning.asked[s], sizes[i]);
+        memset(after, 0, sizeof after);
+        run(own, after);
+        assert_memory_equal(before, after, sizeof before);
+    }
+    pm_device_close(own);
+}
+
+static void what_the_device_does_not_allow_is_not_chosen(void **state)
+{
+    pm_device *own = open_own(0);
+    pm_rules copy;
+    pm_tiled_shape shape = {PM_TILED_AB, 1, 100, 100, 100}, near = {PM_TILED_AB, 1, 128, 65, 90};
+    pm_tiled_shape other = {PM_TILED_AB, 1, 129, 100, 100};
+    const pm_tile_size wrong[] = {{0, 0}, {6, 2}, {64, 64}, {UINT32_MAX, 1}, {16, 0}};
+    (void)state;
+    own->tuning.n_tuned = 0;
+    pm_tuning_set(&own->tuning, &shape, (pm_tile_size){4, 4});
+    const pm_rules *chosen = pm_tuned_rules(&own->rules, &near, &copy);
+    assert_int_equal(chosen->tile[0], own->rules.tile_vec4s < 16 ? 0 : 4); /* its class */
+    assert_ptr_equal(pm_tuned_rules(&own->rules, &other, &copy), &own->rules);
+    for (uint32_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        pm_tuning_set(&own->tuning, &shape, wrong[i]);
+        assert_ptr_equal(pm_tuned_rules(&own->rules, &near, &copy), &own->rules);
+    }
+    assert_int_equal(own->tuning.n_tuned, 1);
+    pm_device_close(own);
+}
+
+static void file_of(const pm_device *on, uint8_t *bytes, size_t *count, bool write)
+{
+    char path[PM_CACHE_PATH];
+    pm_cache_file_path(on, "tiles", path);
+    FILE *file = fopen(path, write ? "wb" : "rb");
+    assert_non_null(file);
+    if (write) assert_int_equal(fwrite(bytes, 1, *count, file), *count);
+    if (!write) *count = fread(bytes, 1, 1 << 16, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void tuning_is_kept_and_a_doctored_file_ignored(void **state)
+{
+    static uint8_t bytes[1 << 16];
+    size_t count;
+    uint32_t tuned, again;
+    pm_error error = {0};
+    pm_device *own = open_own(0);
+    pm_tune_options options = {.seconds = 1e3, .say = say};
+    (void)state;
+    assert_int_equal(own->tuning.n_tuned, 0); /* an empty folder */
+    run(own, before);
+    lines = 0;
+    expect_ok(pm_device_tune(own, &options, &tuned, &error), &error);
+    assert_int_equal(tuned, own->tuning.n_asked);
+    assert_int_equal(lines, tuned);
+    expect_ok(pm_device_tune(own, &options, &again, &error), &error);
+    assert_int_equal(again, 0); /* all is known */
+    run(own, after);
+    assert_memory_equal(before, after, sizeof before);
+    pm_device_close(own);
+
+    own = open_own(0);
+    assert_int_equal(own->tuning.n_tuned, tuned);
+    file_of(own, bytes, &count, false);
+    for (size_t i = 0; i < count; i += i < 100 ? 1 : 7) {
+        bytes[i] ^= (uint8_t)(1u << i % 8);
+        file_of(own, bytes, &count, true);
+        own->tuning.n_tuned = 0;
+        pm_tuning_load(own);
+        assert_int_equal(own->tuning.n_tuned, 0);
+        bytes[i] ^= (uint8_t)(1u << i % 8);
+    }
+    file_of(own, bytes, &count, true);
+    pm_tuning_load(own);
+    assert_int_equal(own->tuning.n_tuned, tuned);
+    pm_device_close(own);
+}
+
+static void first_use_is_measured_where_the_rules_say_so(void **state)
+{
+    pm_device *own = open_own(0);
+    (void)state;
+    own->tuning.n_tuned = 0;
+    lines = 0;
+    run(own, before);
+    assert_int_equal(own->tuning.n_tuned, 0); /* a CPU driver: by command alone */
+    assert_int_equal(lines, 0);
+    own->rules.tune_seconds = 1e3; /* as a GPU, with time enough */
+    run(own, after);
+    assert_int_equal(own->tuning.n_tuned, own->tuning.n_asked);
+    assert_true(lines > 0);
+    assert_memory_equal(before, after, sizeof before);
+    pm_device_close(own);
+    own = open_own(1u << PM_TUNED_TILES);
+    assert_null(own->rules.tuning);
+    own->rules.tune_seconds = 1e3;
+    run(own, after);
+    assert_int_equal(own->tuning.n_asked, 0);
+    assert_memory_equal(before, after, sizeof before);
+    pm_device_close(own);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) && setenv("XDG_CACHE_HOME", folder, 1) == 0 ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    char command[64];
+    (void)state;
+    (void)snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_tile_gives_the_same_bits),
+        cmocka_unit_test(what_the_device_does_not_allow_is_not_chosen),
+        cmocka_unit_test(tuning_is_kept_and_a_doctored_file_ignored),
+        cmocka_unit_test(first_use_is_measured_where_the_rules_say_so),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
