@@ -98,9 +98,11 @@ void add_tap(uint tap)
                 tile_b[u][j] = weight(weight_at + (k + u) * pm_quads(p.out_channels) + weight_quad[j]);
             }
         }
-        [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-            tile_a[i % 4] = mix(vec4(0), x(x_at[i] + k / 4), bvec4(x_inside[i]));
-            tile_multiply_add(i);
+        [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD) {
+            [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) {
+                tile_a[i] = mix(vec4(0), x(x_at[first + i] + k / 4), bvec4(x_inside[first + i]));
+            }
+            [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) tile_multiply_add(first + i);
         }
     }
 }

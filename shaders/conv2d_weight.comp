@@ -111,7 +111,7 @@ void main()
             next_pixel();
         }
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-            [[unroll]] for (uint u = 0; u < 4; u++) tile_a[i % 4][u] = rows[i / 4][u][i % 4];
+            [[unroll]] for (uint u = 0; u < 4; u++) tile_a[i % TILE_AHEAD][u] = rows[i / 4][u][i % 4];
             tile_multiply_add(i);
         }
     }

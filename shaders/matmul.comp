@@ -49,9 +49,9 @@ void load_a(uint first, uint k)
     [[unroll]] for (uint u = 0; u < 4; u++) {
         if (A_TRANSPOSED) {
             vec4 rows = a(a_at[first] + (k + u) * pm_quads(p.m));
-            [[unroll]] for (uint i = 0; i < 4; i++) tile_a[i][u] = rows[i];
+            [[unroll]] for (uint i = 0; i < 4; i++) tile_a[first % TILE_AHEAD + i][u] = rows[i];
         } else {
-            tile_a[u] = a(a_at[first + u] + k / 4);
+            tile_a[first % TILE_AHEAD + u] = a(a_at[first + u] + k / 4);
         }
     }
 }
@@ -118,9 +118,9 @@ void main()
     }
     for (uint k = 0; k < p.k; k += 4) {
         load_b(k);
-        [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-            if (i % 4 == 0) load_a(i, k);
-            tile_multiply_add(i);
+        [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD) {
+            [[unroll]] for (uint i = 0; i < TILE_AHEAD; i += 4) load_a(first + i, k);
+            [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) tile_multiply_add(first + i);
         }
     }
 

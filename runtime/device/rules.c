@@ -29,6 +29,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
          */
         .attention_block = 16,
         .most_rounds = UINT32_MAX,
+        .near_terms = UINT32_MAX / 4,
         .group_lanes = facts->max_invocations < 256 ? 128 : 256,
         .tile = {(uint32_t)limits->tile[0], (uint32_t)limits->tile[1]},
         .first_work = 5e5,
@@ -52,6 +53,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.lanes = 32;
         rules.tile_vec4s = 64;
         rules.attention_block = 32;
+        rules.near_terms = 512;
     }
     /* Mesa's CPU driver ends all loops of an invocation, without a word, after 65535 rounds. */
     if (facts->driver_id == DRIVER_ID_MESA_LLVMPIPE) rules.most_rounds = 65535;

@@ -15,6 +15,7 @@ typedef struct pm_rules {
     uint32_t group_lanes;     /* most lanes that work together: a power of two, 128 or 256 */
     uint32_t tile[2];         /* rows and vec4 columns that every matrix tile shall have; 0: the best */
     uint32_t tile_vec4s;      /* most vec4s that an invocation of those adds up in registers */
+    uint32_t near_terms;      /* terms of long sums across rows that are added at once; see ops/tile.c */
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
     double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
     struct pm_tuning *tuning; /* tiles that were measured, and those asked for (tuning.h); NULL: none */

@@ -276,6 +276,15 @@ static uint32_t most_terms(const pm_lowering *lowering)
     return rounds < UINT32_MAX / 4 ? rounds / 64 * 256 : UINT32_MAX / 256 * 256;
 }
 
+/* The same for this product. Where A is transposed, both operands are read across their rows, a page or more
+ * apart from one term to the next, which no cache foresees: of long sums it then pays to keep what all
+ * workgroups read near, some terms at a time. */
+static uint32_t terms_at_once(const pm_lowering *lowering, const pm_product *p)
+{
+    uint32_t most = most_terms(lowering), near = lowering->rules->near_terms;
+    return p->layout == PM_ATB && p->batch == 1 && p->k >= 2 * near && near < most ? near : most;
+}
+
 /* Some terms, term .. term + terms, of some columns of matrix z of the batch. */
 static void lower_terms(pm_lowering *lowering, const padded_product *q, uint32_t z, product_part part,
                         uint32_t term)
@@ -320,7 +329,7 @@ static void lower_matrix(pm_lowering *lowering, const padded_product *q, uint32_
 {
     const pm_product *p = &q->p;
     bool b_transposed = p->layout == PM_ABT;
-    uint32_t terms = most_terms(lowering), columns = p->n;
+    uint32_t terms = terms_at_once(lowering, p), columns = p->n;
     if (b_transposed) {
         columns = rows_in_reach(lowering, q->k4);
     } else {
@@ -347,7 +356,7 @@ static void lower_product(pm_lowering *lowering, pm_product p)
     }
     padded_product q = pad_product(lowering, p);
     if (pm_lower_row_product(lowering, &q.p, q.k4)) return;
-    if (q.k4 <= most_terms(lowering)) {
+    if (q.k4 <= terms_at_once(lowering, &q.p)) {
         lower_whole(lowering, &q);
         if (pm_dispatch_stays(lowering)) return;
     }

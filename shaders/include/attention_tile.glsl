@@ -94,6 +94,16 @@ uint first_query(uint key)
     return max(position, origin) - origin;
 }
 
+const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
+
+// The vec4 of so many rows from first + j on, where row j is due.
+#define ATTENTION_FETCH(b, j, theirs, their_start, first)                    \
+    if (j % AHEAD == 0) {                                                    \
+        [[unroll]] for (uint n = 0; n < AHEAD; n++) {                        \
+            b[n] = theirs(their_start((first) + j + n), quad, p.head_width); \
+        }                                                                    \
+    }
+
 // product[t][j] = inner product of row first_row + t of `mine` with row first + j of `theirs`; my_start and
 // their_start are query_start or key_start.
 #define ATTENTION_PRODUCTS(product, mine, my_start, theirs, their_start, first)                              \
@@ -101,15 +111,15 @@ uint first_query(uint key)
         [[unroll]] for (uint j = 0; j < BLOCK; j++) product[t][j] = 0.0;                                     \
     }                                                                                                        \
     for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                   \
-        vec4 a[TILE];                                                                                        \
+        vec4 a[TILE], b[AHEAD];                                                                              \
         [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = mine(my_start(first_row + t), quad, p.head_width); \
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                        \
-            vec4 b = theirs(their_start((first) + j), quad, p.head_width);                                   \
+            ATTENTION_FETCH(b, j, theirs, their_start, first)                                                \
             [[unroll]] for (uint t = 0; t < TILE; t++) {                                                     \
-                float sum = PM_MAD(a[t].x, b.x, product[t][j]);                                              \
-                sum = PM_MAD(a[t].y, b.y, sum);                                                              \
-                sum = PM_MAD(a[t].z, b.z, sum);                                                              \
-                product[t][j] = PM_MAD(a[t].w, b.w, sum);                                                    \
+                float sum = PM_MAD(a[t].x, b[j % AHEAD].x, product[t][j]);                                   \
+                sum = PM_MAD(a[t].y, b[j % AHEAD].y, sum);                                                   \
+                sum = PM_MAD(a[t].z, b[j % AHEAD].z, sum);                                                   \
+                product[t][j] = PM_MAD(a[t].w, b[j % AHEAD].w, sum);                                         \
             }                                                                                                \
         }                                                                                                    \
     }
@@ -118,7 +128,7 @@ uint first_query(uint key)
 // times row first + j of `theirs`, times after[t].
 #define ATTENTION_ADD(result, my_start, my_length, is_first, before, weight, theirs, their_start, first, after) \
     for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                      \
-        vec4 sum[TILE];                                                                                         \
+        vec4 sum[TILE], b[AHEAD];                                                                               \
         [[unroll]] for (uint t = 0; t < TILE; t++) {                                                            \
             sum[t] = vec4(0.0);                                                                                 \
             if (!(is_first)) {                                                                                  \
@@ -126,8 +136,8 @@ uint first_query(uint key)
             }                                                                                                   \
         }                                                                                                       \
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                           \
-            vec4 b = theirs(their_start((first) + j), quad, p.head_width);                                      \
-            [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = PM_MAD(vec4(weight[t][j]), b, sum[t]);          \
+            ATTENTION_FETCH(b, j, theirs, their_start, first)                                                   \
+            [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = PM_MAD(vec4(weight[t][j]), b[j % AHEAD], sum[t]); \
         }                                                                                                       \
         [[unroll]] for (uint t = 0; t < TILE; t++) {                                                            \
             if (first_row + t < my_length) {                                                                    \

@@ -38,6 +38,15 @@
     uint name(uint i) { return name##_data[i]; }
 #endif
 
+// How many vectors a register tile fetches before it computes with them, of `all` that one step needs. A CPU
+// driver calls a function for each fetch, which saves no vector register: all of them first. A GPU waits for
+// none before its value is used, and holds them in registers meanwhile: a few.
+#ifdef PM_TEXEL
+#define PM_AHEAD(all, few) all
+#else
+#define PM_AHEAD(all, few) few
+#endif
+
 #define PM_BUFFER(b, access, type, name) \
     layout(set = 0, binding = b, std430) access restrict buffer name##_block { type name[]; }
 #define PM_OUTPUT(b, name) PM_BUFFER(b, writeonly, float, name)

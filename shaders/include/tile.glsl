@@ -15,8 +15,11 @@ layout(constant_id = 1) const uint TILE_ROWS = 16; // a multiple of 4
 layout(constant_id = 2) const uint TILE_COLUMNS = 4;
 layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output are whole vec4s
 
+// Rows of which the terms are fetched before they are used; divides TILE_ROWS.
+const uint TILE_AHEAD = PM_AHEAD(TILE_ROWS, 4);
+
 vec4 tile[TILE_ROWS][TILE_COLUMNS];
-vec4 tile_a[4];               // of four rows: four terms
+vec4 tile_a[TILE_AHEAD];      // of so many rows: four terms
 vec4 tile_b[4][TILE_COLUMNS]; // of four terms: the columns
 
 // The output, seen as vec4s and as elements. Where an operand is bound in parts, one dispatch each, a later
@@ -58,10 +61,10 @@ void tile_clear()
     }
 }
 
-// tile[row] += the four products of tile_a[row % 4] and tile_b, in order.
+// tile[row] += the four products of its terms in tile_a and tile_b, in order.
 void tile_multiply_add(uint row)
 {
-    vec4 a = tile_a[row % 4];
+    vec4 a = tile_a[row % TILE_AHEAD];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
         vec4 sum = tile[row][j];
         sum = PM_MAD(vec4(a.x), tile_b[0][j], sum);
