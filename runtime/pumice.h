@@ -131,6 +131,7 @@ typedef enum pm_feature {
     PM_BIAS_EPILOGUE,
     PM_SAMPLE_EPILOGUE,
     PM_RESIDUAL_EPILOGUE,
+    PM_GATED_UNITS,
     PM_TALL_PRODUCTS,
     PM_ROW_PRODUCTS,
     PM_JOINED_PRODUCTS,
@@ -301,6 +302,8 @@ pm_tensor pm_affine(pm_graph *graph, pm_tensor x, float alpha, float beta);
  * repeated. */
 pm_tensor pm_add(pm_graph *graph, pm_tensor a, pm_tensor b);
 pm_tensor pm_mul(pm_graph *graph, pm_tensor a, pm_tensor b);
+/* silu(gate) * up, of one shape: the gate of SwiGLU (2002.05202). */
+pm_tensor pm_silu_mul(pm_graph *graph, pm_tensor gate, pm_tensor up);
 
 /* - sums (ops/reduce.c) */
 

@@ -154,7 +154,7 @@ static pm_tensor mlp_hidden(transformer *t, pm_tensor x)
     pm_tensor up = linear(t, "up", x, hidden, 1.0f, PM_NONE);
     if (t->config->mlp == PM_MLP_GELU) return pm_gelu(t->graph, up);
     pm_tensor gate = linear(t, "gate", x, hidden, 1.0f, PM_NONE);
-    return pm_mul(t->graph, pm_silu(t->graph, gate), up);
+    return pm_silu_mul(t->graph, gate, up);
 }
 
 /* x + gate * branch(h), where the branch ends with a matrix `name` that starts small enough for the sum over

@@ -34,6 +34,7 @@ static const struct {
     [PM_RESIDUAL_EPILOGUE] = {"residual-epilogue",
                               "products and convolutions add the residual; off: a kernel of "
                               "its own"},
+    [PM_GATED_UNITS] = {"gated-units", "silu(gate) * up is one kernel, and its gradients are; off: several"},
     [PM_TALL_PRODUCTS] = {"tall-products", "a batch of matrices times one is one product; off: one each"},
     [PM_ROW_PRODUCTS] = {"row-products", "products of one row have a kernel of their own"},
     [PM_JOINED_PRODUCTS] = {"joined-products", "products of the same row are one dispatch; off: one each"},

@@ -1,4 +1,4 @@
-/* Operators that work element by element: y = f(x), y = a + b, y = a * b. */
+/* Operators that work element by element: y = f(x), y = a + b, y = a * b, y = silu(g) u. */
 #include "base/status.h"
 #include "ops/check.h"
 #include "ops/flat.h"
@@ -63,10 +63,12 @@ static double derivative(const unary_attr *attr, double x)
     return (double)attr->alpha;
 }
 
-static void lower_unary_any(pm_lowering *lowering, const pm_node *node, bool backward)
+/* y = f(x), or f'(x) dy. */
+static void append_unary(pm_lowering *lowering, const unary_attr *attr, pm_tensor x, pm_tensor dy,
+                         pm_tensor y)
 {
-    const unary_attr *attr = PM_ATTR(unary_attr, node);
-    uint32_t count = pm_count_of(lowering->graph, node->in[0]);
+    bool backward = pm_is(dy);
+    uint32_t count = pm_count_of(lowering->graph, x);
     uint32_t stride = pm_flat_stride(lowering);
     pm_dispatch *d = pm_dispatch_begin(lowering, "unary", lowering->rules->lanes);
     pm_spec(d, attr->function);
@@ -74,20 +76,20 @@ static void lower_unary_any(pm_lowering *lowering, const pm_node *node, bool bac
     pm_push_u32(d, count);
     pm_push_f32(d, attr->alpha);
     pm_push_f32(d, attr->beta);
-    pm_bind_in(d, node->in[0], 4, stride);
-    pm_bind_in(d, node->in[backward ? 1 : 0], 4, stride);
-    pm_bind_out(d, node->out[0], stride);
+    pm_bind_in(d, x, 4, stride);
+    pm_bind_in(d, backward ? dy : x, 4, stride);
+    pm_bind_out(d, y, stride);
     pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 0);
 }
 
 static void lower_unary(pm_lowering *lowering, const pm_node *node)
 {
-    lower_unary_any(lowering, node, false);
+    append_unary(lowering, PM_ATTR(unary_attr, node), node->in[0], PM_NONE, node->out[0]);
 }
 
 static void lower_unary_backward(pm_lowering *lowering, const pm_node *node)
 {
-    lower_unary_any(lowering, node, true);
+    append_unary(lowering, PM_ATTR(unary_attr, node), node->in[0], node->in[1], node->out[0]);
 }
 
 static void reference_unary(const pm_reference *ref)
@@ -199,17 +201,22 @@ typedef struct binary_attr {
     bool multiply;
 } binary_attr;
 
-static void lower_binary(pm_lowering *lowering, const pm_node *node)
+static void append_binary(pm_lowering *lowering, bool multiply, pm_tensor a, pm_tensor b, pm_tensor y)
 {
-    uint32_t count = pm_count_of(lowering->graph, node->in[0]);
+    uint32_t count = pm_count_of(lowering->graph, a);
     uint32_t stride = pm_flat_stride(lowering);
     pm_dispatch *d = pm_dispatch_begin(lowering, "binary", lowering->rules->lanes);
-    pm_spec(d, PM_ATTR(binary_attr, node)->multiply);
+    pm_spec(d, multiply);
     pm_push_u32(d, count);
-    pm_bind_in(d, node->in[0], 4, stride);
-    pm_bind_in(d, node->in[1], 4, stride);
-    pm_bind_out(d, node->out[0], stride);
+    pm_bind_in(d, a, 4, stride);
+    pm_bind_in(d, b, 4, stride);
+    pm_bind_out(d, y, stride);
     pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, count);
+}
+
+static void lower_binary(pm_lowering *lowering, const pm_node *node)
+{
+    append_binary(lowering, PM_ATTR(binary_attr, node)->multiply, node->in[0], node->in[1], node->out[0]);
 }
 
 static void reference_binary(const pm_reference *ref)
@@ -273,4 +280,119 @@ pm_tensor pm_add(pm_graph *graph, pm_tensor a, pm_tensor b)
 pm_tensor pm_mul(pm_graph *graph, pm_tensor a, pm_tensor b)
 {
     return binary(graph, a, b, true);
+}
+
+/* ---- Gated units --------------------------------------------------------------------------------------- */
+
+enum { IN_GATE, IN_UP, IN_DY };
+
+static void append_gated(pm_lowering *lowering, const pm_node *node)
+{
+    bool backward = node->n_out == 2;
+    uint32_t count = pm_count_of(lowering->graph, node->in[IN_GATE]), stride = pm_flat_stride(lowering);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "gated", lowering->rules->lanes);
+    pm_spec(d, backward);
+    pm_push_u32(d, count);
+    pm_bind_in(d, node->in[IN_GATE], 4, stride);
+    pm_bind_in(d, node->in[IN_UP], 4, stride);
+    pm_bind_in(d, node->in[backward ? IN_DY : IN_UP], 4, stride);
+    pm_bind_out(d, node->out[0], stride);
+    pm_bind_out(d, node->out[backward ? 1 : 0], stride);
+    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, backward ? 3.0 * count : count);
+}
+
+static const unary_attr silu_attr = {.function = SILU};
+
+static void lower_gated(pm_lowering *lowering, const pm_node *node)
+{
+    if (pm_on(lowering->rules, PM_GATED_UNITS)) {
+        append_gated(lowering, node);
+        return;
+    }
+    pm_tensor gate = node->in[IN_GATE];
+    pm_tensor silu = pm_scratch(lowering, PM_DTYPE_F32, pm_count_of(lowering->graph, gate));
+    append_unary(lowering, &silu_attr, gate, PM_NONE, silu);
+    append_binary(lowering, true, silu, node->in[IN_UP], node->out[0]);
+}
+
+static void lower_gated_backward(pm_lowering *lowering, const pm_node *node)
+{
+    if (pm_on(lowering->rules, PM_GATED_UNITS)) {
+        append_gated(lowering, node);
+        return;
+    }
+    pm_tensor gate = node->in[IN_GATE], dy = node->in[IN_DY];
+    uint32_t count = pm_count_of(lowering->graph, gate);
+    pm_tensor silu = pm_scratch(lowering, PM_DTYPE_F32, count);
+    pm_tensor d_silu = pm_scratch(lowering, PM_DTYPE_F32, count);
+    append_binary(lowering, true, dy, node->in[IN_UP], d_silu);
+    append_unary(lowering, &silu_attr, gate, d_silu, node->out[0]);
+    append_unary(lowering, &silu_attr, gate, PM_NONE, silu);
+    append_binary(lowering, true, dy, silu, node->out[1]);
+}
+
+static void reference_gated(const pm_reference *ref)
+{
+    for (uint32_t i = 0; i < ref->out[0].count; i++)
+        ref->out[0].f[i] = evaluate(&silu_attr, ref->in[IN_GATE].f[i]) * ref->in[IN_UP].f[i];
+}
+
+static void reference_gated_backward(const pm_reference *ref)
+{
+    for (uint32_t i = 0; i < ref->out[0].count; i++) {
+        double gate = ref->in[IN_GATE].f[i], up = ref->in[IN_UP].f[i], dy = ref->in[IN_DY].f[i];
+        ref->out[0].f[i] = dy * up * derivative(&silu_attr, gate);
+        ref->out[1].f[i] = dy * evaluate(&silu_attr, gate);
+    }
+}
+
+static void shape_gated_backward(pm_graph *graph, pm_node *node)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[IN_GATE]));
+}
+
+/* Gradients of gate and up; itself not differentiable. */
+const pm_op pm_op_gated_backward = {
+    .name = "gated_backward",
+    .shape = shape_gated_backward,
+    .lower = lower_gated_backward,
+    .reference = reference_gated_backward,
+};
+
+static void backward_gated(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,
+                           pm_tensor *grad_in)
+{
+    pm_tensor in[] = {node->in[IN_GATE], node->in[IN_UP], grad_out[0]}, out[PM_MAX_OUTPUTS] = {PM_NONE};
+    (void)wants;
+    (void)pm_emit(graph, &pm_op_gated_backward, in, 3, NULL, 0, out);
+    grad_in[IN_GATE] = out[0];
+    grad_in[IN_UP] = out[1];
+}
+
+static pm_tensor case_gated(pm_graph *graph, const uint32_t *p)
+{
+    pm_tensor gate = pm_case_leaf(graph, "gate", PM_SHAPE(p[0], p[1]), 3.0f);
+    return pm_silu_mul(graph, gate, pm_case_leaf(graph, "up", PM_SHAPE(p[0], p[1]), 1.0f));
+}
+
+static const pm_case cases_gated[] = {
+    {.name = "a few", .build = case_gated, .p = {2, 3}},
+    {.name = "several workgroups", .build = case_gated, .p = {41, 129}},
+    {.name = "large", .build = case_gated, .p = {6271, 33}, .large = true},
+    {.name = "16x256, 1024 channels", .build = case_gated, .p = {4096, 1024}, .bench = true},
+};
+
+const pm_op pm_op_gated = {
+    .name = "gated",
+    .shape = pm_shape_of_equals,
+    .backward = backward_gated,
+    .lower = lower_gated,
+    .reference = reference_gated,
+    PM_CASES(cases_gated),
+};
+
+pm_tensor pm_silu_mul(pm_graph *graph, pm_tensor gate, pm_tensor up)
+{
+    return pm_emit(graph, &pm_op_gated, (pm_tensor[]){gate, up}, 2, NULL, 0, NULL);
 }

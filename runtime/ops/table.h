@@ -7,6 +7,8 @@
 #define PM_OPERATORS(X)       \
     X(unary)                  \
     X(unary_backward)         \
+    X(gated)                  \
+    X(gated_backward)         \
     X(at_step)                \
     X(quantize)               \
     X(binary)                 \
