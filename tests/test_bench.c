@@ -1,7 +1,11 @@
-/* Earlier results of `pumice bench`: reading them, and what counts as slower. */
+/* Earlier results of `pumice bench`: reading them, and what counts as slower. And what its suite measures:
+ * the networks have the size that they are said to have, and the yardstick multiplies matrices. */
 #include "unit.h"
 
+#include "base/library.h"
 #include "bench_baseline.h"
+#include "bench_blas.h"
+#include "bench_models.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,12 +93,81 @@ static void test_malformed(void **state)
     expect_failure(bench_baseline_open("/nonexistent/x.json", &baseline, &error), PM_IO, &error, "x.json");
 }
 
+/* Numbers that are trained in the networks of the same sizes elsewhere (PyTorch's modules, Llama's file):
+ * counted from their definitions. Ours of the transformers have a few biases more. */
+static void test_sizes_of_networks(void **state)
+{
+    bench_model model;
+    pm_error error;
+    (void)state;
+    expect_ok(bench_unet(&model, &error), &error);
+    assert_int_equal(bench_unet_parameters(&model.recipe.unet), 1624577);
+    assert_int_equal(model.recipe.training.batch, 32);
+    bench_model_free(&model);
+    expect_ok(bench_transformer(&model, &error), &error);
+    uint32_t count = bench_transformer_parameters(&model.recipe.transformer);
+    assert_in_range(count, 4930305 - 4930305 / 200, 4930305 + 4930305 / 200);
+    assert_int_equal(model.recipe.training.batch * model.recipe.transformer.context, 16 * 256);
+    assert_int_equal(model.recipe.transformer.mask, PM_MASK_NONE);
+    bench_model_free(&model);
+    pm_transformer_config llama = bench_llama();
+    count = bench_transformer_parameters(&llama);
+    assert_in_range(count, 6556928 - 6556928 / 200, 6556928 + 6556928 / 200);
+    llama.heads = 3;
+    assert_int_equal(bench_transformer_parameters(&llama), 0);
+}
+
+static void test_library(void **state)
+{
+    (void)state;
+    assert_null(pm_library_open("libno-such-thing.so.0"));
+    pm_library_close(NULL);
+    void *library = pm_library_open("libm.so.6");
+    if (!library) skip();
+    double (*root)(double) = (double (*)(double))pm_library_function(library, "sqrt");
+    assert_non_null(root);
+    assert_true(root(9.0) == 3.0);
+    assert_null(pm_library_function(library, "no_such_function"));
+    pm_library_close(library);
+}
+
+static void test_yardstick(void **state)
+{
+    enum { SIZE = 5 };
+    float a[SIZE * SIZE], b[SIZE * SIZE], c[SIZE * SIZE];
+    double seconds[2];
+    bench_blas blas;
+    pm_error error;
+    (void)state;
+    if (!bench_blas_open(&blas)) skip();
+    for (int i = 0; i < SIZE * SIZE; i++) {
+        a[i] = (float)(i % 7 - 3);
+        b[i] = (float)(i * 3 % 11 - 5);
+    }
+    for (int layout = PM_AB; layout <= PM_ATB; layout++) {
+        bench_blas_product(&blas, (pm_layout)layout, SIZE, a, b, c);
+        for (int i = 0; i < SIZE * SIZE; i++) {
+            int row = i / SIZE, column = i % SIZE;
+            float sum = 0;
+            for (int k = 0; k < SIZE; k++) {
+                float x = a[layout == PM_ATB ? k * SIZE + row : row * SIZE + k];
+                sum += x * b[layout == PM_ABT ? column * SIZE + k : k * SIZE + column];
+            }
+            assert_true(c[i] == sum); /* small whole numbers */
+        }
+    }
+    expect_ok(bench_blas_time(&blas, PM_AB, SIZE, 2, seconds, &error), &error);
+    assert_true(seconds[0] > 0 && seconds[1] > 0);
+    assert_true(blas.threads >= 1 && blas.config[0] != '\0');
+    bench_blas_close(&blas);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_reading),
-        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_verdicts),  cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_sizes_of_networks),
+        cmocka_unit_test(test_library),   cmocka_unit_test(test_yardstick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

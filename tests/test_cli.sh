@@ -147,6 +147,15 @@ expect 3 'no result of' bench matmul 40 40 40 --baseline no.json
 expect 2 'did you mean roof' bench rof
 expect 2 'takes no more words' bench roof 3
 good bench roof --repeats 1 --json && has '"name": "roof: multiply and add"' && has '"name": "roof: fma"' && has '"gbytes_per_second"'
+expect 2 'did you mean text' bench suite txt
+expect 2 'did you mean fashion-tiny' bench memory fashion-tinny
+good bench memory fashion-tiny --batch 4 --json -q && has '"name": "memory of fashion-tiny, batch 4"' && has '"activation_bytes": '
+sed -E 's/"bytes": .*,/"bytes": 1000,/' out >small.json
+"$pumice" -q bench memory fashion-tiny --batch 4 --baseline small.json >out 2>err
+[ $? = 1 ] || fail "memory that has grown is not noticed"
+has ' LARGER$'
+good bench suite matmul --repeats 1 && has '^matmul 1024, A\^T B .* of the best layout'
+grep -q '^OpenBLAS sgemm 1024, AB, ' out || grep -q 'OpenBLAS.* is left out' err || fail "neither OpenBLAS nor a word about it"
 good bench ops transpose --repeats 1 -q && has '^transpose .* of copy roof'
 
 # ---- A small life ------------------------------------------------------------------------------------------

@@ -30,8 +30,13 @@ static uint64_t training_bytes(const pm_recipe *recipe, const pm_training_data *
     pm_device *device = open_with(0);
     if (pm_trainer_create(device, recipe, data, NULL, &trainer, &error) != PM_OK)
         fail_msg("%s", error.message);
-    pm_plan_stats stats = pm_plan_stats_of(pm_trainer_plan(trainer));
+    pm_plan_stats needs, stats = pm_plan_stats_of(pm_trainer_plan(trainer));
     pm_trainer_destroy(trainer);
+    assert_int_equal(device->allocated, 0);
+    assert_int_equal(pm_trainer_needs(device, recipe, data, NULL, &needs, &error), PM_OK);
+    assert_int_equal(needs.persistent_bytes, stats.persistent_bytes);
+    assert_int_equal(needs.activation_bytes, stats.activation_bytes);
+    assert_int_equal(device->allocated, 0);
     pm_device_close(device);
     return stats.persistent_bytes + stats.activation_bytes;
 }

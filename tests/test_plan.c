@@ -3,6 +3,7 @@
 /* ctest labels: device */
 #include "device_helpers.h"
 
+#include "base/clock.h"
 #include "graph/graph.h"
 #include "plan/plan.h"
 
@@ -155,6 +156,37 @@ static void too_large_a_plan_says_how_much(void **state)
     pm_graph_destroy(g);
 }
 
+/* A submit that takes a tenth of a second, all of it in the driver. */
+static PFN_vkQueueSubmit real_submit;
+static VKAPI_ATTR VkResult VKAPI_CALL slow_submit(VkQueue queue, uint32_t count, const VkSubmitInfo *submits,
+                                                  VkFence fence)
+{
+    struct timespec tenth = {0, 100000000};
+    (void)nanosleep(&tenth, NULL);
+    return real_submit(queue, count, submits, fence);
+}
+
+static void time_in_the_driver_is_not_the_hosts(void **state)
+{
+    pm_error error = {0};
+    pm_plan *plan;
+    pm_graph *g = pm_graph_create();
+    (void)state;
+    pm_output(g, pm_silu(g, pm_state(g, "x", PM_DTYPE_F32, PM_SHAPE(8))));
+    assert_int_equal(pm_plan_create(device, g, NULL, &plan, &error), PM_OK);
+    assert_int_equal(pm_plan_run(plan, 4, &error), PM_OK);
+    assert_int_equal(pm_plan_wait(plan, &error), PM_OK);
+    real_submit = device->vk.vkQueueSubmit;
+    device->vk.vkQueueSubmit = slow_submit;
+    double begun = pm_seconds();
+    assert_int_equal(pm_plan_run(plan, 1, &error), PM_OK);
+    double elapsed = pm_seconds() - begun, host = pm_plan_stats_of(plan).host_seconds;
+    device->vk.vkQueueSubmit = real_submit;
+    assert_true(elapsed >= 0.1 && host > 0 && host <= elapsed - 0.1);
+    pm_plan_destroy(plan);
+    pm_graph_destroy(g);
+}
+
 static void wrong_sizes_are_refused(void **state)
 {
     pm_error error = {0};
@@ -182,6 +214,7 @@ int main(void)
         cmocka_unit_test(dead_nodes_are_not_run),
         cmocka_unit_test(first_wrong_shape_is_reported),
         cmocka_unit_test(too_large_a_plan_says_how_much),
+        cmocka_unit_test(time_in_the_driver_is_not_the_hosts),
         cmocka_unit_test(wrong_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);

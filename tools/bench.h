@@ -28,14 +28,14 @@ typedef struct bench_subject {
                      pm_error *error);
 } bench_subject;
 
-/* bench_roof.c: what a device can do at most, per second, measured. */
+/* bench_roof.c: what a device can do at most, per second: by the least time that was measured. */
 enum { BENCH_COPIES = 4 };
 typedef struct bench_roof {
     double flops; /* of multiply-adds in registers, in the command's precision */
     /* Read and written by copies of 64 KiB, 1 MiB, 8 MiB and 64 MiB: how long a kernel of so many bytes has
      * to take, be it because of its start, of caches or of memory. */
     double copies[BENCH_COPIES];
-    double matmul; /* operations of a matmul of 1024 x 1024 */
+    double matmul; /* operations of a matmul of 1024 x 1024, by the median */
 } bench_roof;
 
 /* The rate, read and written, of a copy that moves about as many bytes. */
@@ -67,7 +67,22 @@ typedef struct bench_kernel {
 pm_status bench_kernel_rows(pm_device *device, const bench_kernel *kernel, const bench_roof *roof,
                             bench_report *report, pm_error *error);
 
+/* bench_shapes.c: n is BATCH HEIGHT WIDTH IN OUT KERNEL STRIDE, as the command takes them. */
+pm_tensor bench_build_conv(pm_graph *graph, const uint32_t *n);
+
+/* bench_memory.c: peak memory of the training plan of a recipe, or (NULL) of all that are built in, whose
+ * data need not be here. */
+pm_status bench_memory_rows(pm_device *device, const char *recipe, bench_report *report, pm_error *error);
+
+/* bench_text.c: a language model without a file, reading a prompt and adding token by token. */
+pm_status bench_text_rows(pm_device *device, bench_report *report, pm_error *error);
+
 /* The subjects. */
+pm_status bench_run_memory(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
+                           pm_error *error);
+pm_status bench_check_suite(uint32_t count, const char *const *words, pm_error *error);
+pm_status bench_run_suite(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
+                          pm_error *error);
 pm_status bench_run_roof(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
                          pm_error *error);
 pm_status bench_check_shape(uint32_t count, const char *const *words, pm_error *error);

@@ -4,6 +4,8 @@
 #include "bench_baseline.h"
 #include "cli.h"
 
+#include "base/threads.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -181,7 +183,8 @@ void bench_report_device(bench_report *report, const char *device, const char *d
     const char *values[] = {device, driver, precision};
     static const char *const keys[] = {"device", "driver", "precision"};
     if (report->markdown && !report->json)
-        printf("%s, %s, precision %s, pumice " PM_VERSION "\n", device, driver, precision);
+        printf("%s, %s, %u cores, precision %s, pumice " PM_VERSION "\n", device, driver, pm_cores(),
+               precision);
     for (uint32_t i = 0; report->baseline && i < 3; i++) {
         const char *before = bench_baseline_text(report->baseline, keys[i]);
         if (strcmp(before, values[i]) != 0)

@@ -114,7 +114,7 @@ static pm_status copy_rows(pm_device *device, bench_report *report, double rates
         status = bench_time_graph(device, build_copy, &copy_kib[i], bench_args.samples, &timing, error);
         if (status != PM_OK) return status;
         roof_row(report, name, &timing);
-        rates[i] = timing.bytes / timing.median;
+        rates[i] = timing.bytes / timing.least;
     }
     return status;
 }
@@ -127,7 +127,7 @@ pm_status bench_measure_roof(pm_device *device, bench_report *report, bench_roof
     if (status == PM_OK) status = bench_time_matmul(device, PM_AB, bench_args.samples, &matmul, error);
     if (status != PM_OK) return status;
     roof_row(report, "matmul 1024 1024 1024", &matmul);
-    out->flops = arithmetic.flops / arithmetic.median;
+    out->flops = arithmetic.flops / arithmetic.least;
     out->matmul = matmul.flops / matmul.median;
     return PM_OK;
 }

@@ -35,7 +35,7 @@ static pm_tensor build_matmul(pm_graph *graph, const uint32_t *n)
     return pm_matmul(graph, leaf(graph, "a", a), leaf(graph, "b", b), layout, PM_NONE, PM_NONE);
 }
 
-static pm_tensor build_conv(pm_graph *graph, const uint32_t *n)
+pm_tensor bench_build_conv(pm_graph *graph, const uint32_t *n)
 {
     uint32_t kernel = n[5] ? n[5] : 3, pad = kernel / 2;
     pm_tensor x = leaf(graph, "x", PM_SHAPE(n[0], n[1], n[2], n[3]));
@@ -54,7 +54,7 @@ static pm_tensor build_attention(pm_graph *graph, const uint32_t *n)
 
 static const shape shapes[] = {
     {"matmul", "matmul", build_matmul, {0}},
-    {"conv", "conv2d", build_conv, {0}},
+    {"conv", "conv2d", bench_build_conv, {0}},
     {"attention", "attention", build_attention, {0}},
 };
 

@@ -59,16 +59,26 @@ static pm_status time_runs(pm_plan *plan, uint32_t runs, double *seconds, pm_err
 
 pm_status bench_time_plan(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error)
 {
-    double seconds[BENCH_MOST_SAMPLES], once;
+    bench_timing ignored;
+    return bench_time_plan_and_host(plan, samples, out, &ignored, error);
+}
+
+pm_status bench_time_plan_and_host(pm_plan *plan, uint32_t samples, bench_timing *out, bench_timing *host,
+                                   pm_error *error)
+{
+    double seconds[BENCH_MOST_SAMPLES], host_seconds[BENCH_MOST_SAMPLES], once;
     *out = (bench_timing){.flops = pm_plan_stats_of(plan).flops, .bytes = bytes_moved(plan)};
     pm_status status = time_runs(plan, WARM_UP_RUNS, &once, error);
     if (status == PM_OK) status = time_runs(plan, 1, &once, error);
     double wanted = ceil(SECONDS_PER_SAMPLE / (once > 1e-9 ? once : 1e-9));
     uint32_t runs = wanted > MOST_RUNS ? MOST_RUNS : wanted < 1 ? 1 : (uint32_t)wanted, taken = 0;
     while (status == PM_OK && taken < samples && !(cli_stopped() && taken > 0)) {
-        status = time_runs(plan, runs, &seconds[taken++], error);
+        status = time_runs(plan, runs, &seconds[taken], error);
+        host_seconds[taken++] = pm_plan_stats_of(plan).host_seconds;
     }
+    *host = (bench_timing){0};
     if (status == PM_OK) bench_timing_from(out, seconds, taken);
+    if (status == PM_OK) bench_timing_from(host, host_seconds, taken);
     return status;
 }
 

@@ -20,8 +20,10 @@ void bench_timing_from(bench_timing *timing, double *samples, uint32_t count);
 /* Runs a plan until it is warm, then takes `samples` measurements of several runs each. */
 pm_status bench_time_plan(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error);
 
-/* The time that the host spends on a run of a warm plan outside of the driver: `samples` runs, one by one. */
-pm_status bench_time_host(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error);
+/* The same, and in *host what of that the host did outside of the driver in one run (host_seconds of
+ * pm_plan_stats). */
+pm_status bench_time_plan_and_host(pm_plan *plan, uint32_t samples, bench_timing *out, bench_timing *host,
+                                   pm_error *error);
 
 typedef void bench_build(pm_graph *graph, const void *user);
 

@@ -50,7 +50,7 @@ static const cli_option options[] = {
      .value = &bench_args.batch,
      .low = 1,
      .high = 65536,
-     .help = "of train and sample; default: the recipe's, and 64"},
+     .help = "of train, memory and sample; default: the recipe's, and 64"},
     {.name = "steps",
      .type = CLI_COUNT,
      .argument = "N",
@@ -72,7 +72,7 @@ static const cli_option options[] = {
      .argument = "PATH",
      .value = &bench_args.data,
      .environment = "PUMICE_DATA",
-     .help = "of train: the pictures; default: the recipe's"},
+     .help = "of train, and of memory with a recipe: pictures or text; default: the recipe's"},
 };
 
 /* ---- Subjects ------------------------------------------------------------------------------------------ */
@@ -89,6 +89,13 @@ static const cli_option options[] = {
       "      that each reaches: of arithmetic or of memory, whichever bounds it")                            \
     X("roof", "", 0, 0, NULL, bench_run_roof,                                                                \
       "what the device can do at most: multiply-adds in registers, and copies of several sizes")             \
+    X("suite", " [PART]", 0, 1, bench_check_suite, bench_run_suite,                                          \
+      "what Pumice is held against, from one run: the roof; matmul in three layouts beside OpenBLAS's\n"     \
+      "      sgemm, if that is installed; convolutions; training steps of a U-Net and a transformer\n"       \
+      "      and what the host does in them; a language model; memory. PART is roof, matmul, conv,\n"        \
+      "      train, text or memory")                                                                         \
+    X("memory", " [RECIPE]", 0, 1, NULL, bench_run_memory,                                                   \
+      "what training by a recipe, or by each that is built in, needs of the device's memory")                \
     X("train", " RECIPE", 1, 1, NULL, bench_run_train, "a whole training step, and a matmul of 1024 x 1024") \
     X("tune", " [RECIPE]", 0, 1, NULL, bench_run_tune,                                                       \
       "measure which tile is the fastest for each class of shapes that a recipe needs, or of usual\n"        \

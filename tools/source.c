@@ -48,7 +48,8 @@ pm_status cli_trainer_needs(pm_device *device, const pm_recipe *recipe, const cl
                             pm_plan_stats *out, pm_error *error)
 {
     pm_training_data data = data_of(source);
-    return pm_trainer_needs(device, recipe, &data, out, error);
+    pm_plan_options options = {.precision = cli_precision()};
+    return pm_trainer_needs(device, recipe, &data, &options, out, error);
 }
 
 pm_status cli_say_recompute(pm_device *device, const pm_recipe *recipe, const cli_source *source,

@@ -196,12 +196,13 @@ pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm
 }
 
 pm_status pm_trainer_needs(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
-                           pm_plan_stats *out, pm_error *error)
+                           const pm_plan_options *options, pm_plan_stats *out, pm_error *error)
 {
     pm_trainer t = {.recipe = *recipe, .graph = pm_graph_create()};
+    *out = (pm_plan_stats){0};
     if (!t.graph) return pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
     pm_status status = build(&t, data, error);
-    if (status == PM_OK) status = pm_plan_needs(device, t.graph, NULL, out, error);
+    if (status == PM_OK) status = pm_plan_needs(device, t.graph, options, out, error);
     pm_graph_destroy(t.graph);
     return status;
 }

@@ -21,10 +21,12 @@ typedef struct pm_training_data {
  * the trainer. */
 pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
                             const pm_plan_options *options, pm_trainer **out, pm_error *error);
-/* What a step of such a trainer needs, without one. */
-pm_status pm_trainer_needs(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
-                           pm_plan_stats *out, pm_error *error);
 void pm_trainer_destroy(pm_trainer *trainer);
+
+/* What a step of such a trainer would need, without one and without allocating anything on the device. Of the
+ * data only its sizes are looked at. */
+pm_status pm_trainer_needs(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
+                           const pm_plan_options *options, pm_plan_stats *out, pm_error *error);
 
 /* Runs `steps` steps. */
 pm_status pm_trainer_run(pm_trainer *trainer, uint32_t steps, pm_error *error);

@@ -50,7 +50,7 @@ static void join(thread t)
     (void)CloseHandle(t);
 }
 
-static uint32_t cores(void)
+uint32_t pm_cores(void)
 {
     SYSTEM_INFO info;
     GetSystemInfo(&info);
@@ -75,7 +75,7 @@ static void join(thread t)
     (void)pthread_join(t, NULL);
 }
 
-static uint32_t cores(void)
+uint32_t pm_cores(void)
 {
     long count = sysconf(_SC_NPROCESSORS_ONLN);
     return count > 0 ? (uint32_t)count : 1;
@@ -87,7 +87,7 @@ void pm_for_each(uint32_t count, uint32_t most, void (*work)(void *user, uint32_
 {
     pool p = {.count = count, .work = work, .user = user};
     thread others[MOST_THREADS];
-    uint32_t n = 0, wanted = cores();
+    uint32_t n = 0, wanted = pm_cores();
     if (wanted > most) wanted = most;
     if (wanted > MOST_THREADS) wanted = MOST_THREADS;
     if (wanted > count) wanted = count;

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* Cores of the machine that this process may use; at least 1. */
+uint32_t pm_cores(void);
+
 /* Calls work(user, i) for each i below `count`, in order of beginning, on at most `most` threads, of which
  * one is the caller's, and no more than there are cores; returns when all calls have. A thread that the
  * system refuses is done without. */

@@ -51,7 +51,8 @@ struct pm_device {
     uint32_t queue_family;
     VkQueue queue;
     VkSemaphore timeline;
-    uint64_t submitted; /* value that the last submit will signal */
+    uint64_t submitted;    /* value that the last submit will signal */
+    double driver_seconds; /* that the host has spent in submitting and waiting */
 
     VkPhysicalDeviceMemoryProperties memory;
     uint64_t allocated;                      /* bytes, of the heap that tensors lie in */
@@ -107,6 +108,8 @@ void pm_pipeline_cache_save(pm_device *device);
 pm_status pm_queue_submit(pm_device *device, uint32_t count, const VkCommandBuffer *buffers, uint64_t *value,
                           pm_error *error);
 pm_status pm_queue_wait(pm_device *device, uint64_t value, pm_error *error);
+/* Whether the timeline has reached a value, as far as the driver tells without waiting. */
+bool pm_queue_reached(pm_device *device, uint64_t value);
 
 /* Turns a VkResult that is a failure into a status and a message; latches a lost device. */
 pm_status pm_vk_fail(pm_device *device, VkResult result, const char *what, pm_error *error);

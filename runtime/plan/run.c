@@ -55,10 +55,7 @@ static void learn(pm_plan *plan, const pm_flight *flight, double seconds, bool s
 static pm_status land(pm_plan *plan, pm_error *error)
 {
     pm_flight flight = plan->flights[0];
-    uint64_t reached = 0;
-    VkResult result =
-        plan->device->vk.vkGetSemaphoreCounterValue(plan->device->device, plan->device->timeline, &reached);
-    bool waits = result == VK_SUCCESS && reached < flight.value;
+    bool waits = !pm_queue_reached(plan->device, flight.value);
     pm_status status = pm_queue_wait(plan->device, flight.value, error);
     double now = pm_seconds(), begun = flight.begun > plan->last_end ? flight.begun : plan->last_end;
     bool sure = plan->end_is_sure || flight.begun >= plan->last_end;
@@ -129,18 +126,24 @@ static pm_status run_measuring(pm_plan *plan, pm_error *error)
     return status;
 }
 
+static pm_status run_once(pm_plan *plan, pm_error *error)
+{
+    bool watched;
+    pm_status status = pm_trace_run(plan, &watched, error);
+    if (status != PM_OK || watched) return status;
+    if (plan->too_slow) status = remake(plan, error);
+    if (status != PM_OK) return status;
+    return plan->measured_runs < PM_MEASURED_RUNS ? run_measuring(plan, error) : run_measured(plan, error);
+}
+
 pm_status pm_plan_run(pm_plan *plan, uint32_t times, pm_error *error)
 {
     pm_status status = PM_OK;
     if (plan->device->compile_only) return PM_OK;
     for (uint32_t i = 0; status == PM_OK && i < times; i++) {
-        bool watched;
-        status = pm_trace_run(plan, &watched, error);
-        if (status != PM_OK || watched) continue;
-        if (plan->too_slow) status = remake(plan, error);
-        if (status != PM_OK) break;
-        status =
-            plan->measured_runs < PM_MEASURED_RUNS ? run_measuring(plan, error) : run_measured(plan, error);
+        double begun = pm_seconds(), driver = plan->device->driver_seconds;
+        status = run_once(plan, error);
+        plan->stats.host_seconds = pm_seconds() - begun - (plan->device->driver_seconds - driver);
     }
     return status;
 }

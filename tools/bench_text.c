@@ -1,0 +1,119 @@
+/* A language model without a file, reading a prompt and adding token by token. */
+#include "bench.h"
+#include "bench_models.h"
+
+#include "sampling/autoregressive_sampler.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PROMPT = 256, TOKENS = 64, WARM_UP = 8 };
+
+/* ---- The prompt ---------------------------------------------------------------------------------------- */
+
+/* A pass that leaves keys and values, as the sampler makes it. */
+static void build_prompt(pm_graph *graph, const void *user)
+{
+    const pm_transformer_config *config = user;
+    pm_kv_cache cache = {0};
+    pm_tensor tokens = pm_state(graph, "tokens", PM_DTYPE_U32, PM_SHAPE(1, PROMPT));
+    (void)pm_transformer(graph, config, tokens, (pm_transformer_inputs){.cache = &cache});
+}
+
+/* ---- The sampler --------------------------------------------------------------------------------------- */
+
+typedef struct clock_of_tokens {
+    double last, seconds[BENCH_MOST_SAMPLES];
+    uint32_t calls, count;
+} clock_of_tokens;
+
+static pm_status keep_random(void *user, pm_plan *plan, const pm_graph *graph, pm_error *error)
+{
+    (void)user;
+    (void)plan;
+    (void)graph;
+    (void)error;
+    return PM_OK;
+}
+
+static bool on_token(void *user, uint32_t index, const uint32_t *tokens)
+{
+    clock_of_tokens *c = user;
+    double now = cli_seconds();
+    (void)index;
+    (void)tokens;
+    if (c->calls++ >= WARM_UP && c->count < BENCH_MOST_SAMPLES) c->seconds[c->count++] = now - c->last;
+    c->last = now;
+    return !cli_stopped();
+}
+
+static pm_status sample(pm_device *device, const pm_transformer_config *config, uint32_t length,
+                        clock_of_tokens *c, pm_ar_timing *timing, pm_error *error)
+{
+    uint32_t prompt[PROMPT];
+    for (uint32_t i = 0; i < PROMPT; i++) prompt[i] = i * 7 % config->vocabulary;
+    *c = (clock_of_tokens){0};
+    pm_ar_options options = {.batch = 1,
+                             .length = length,
+                             .draw = {.temperature = 1.0f},
+                             .precision = cli_precision(),
+                             .load = keep_random,
+                             .token = on_token,
+                             .user = c};
+    return pm_autoregressive_sample(device, config, &options, prompt, PROMPT, timing, error);
+}
+
+/* ---- Rows ---------------------------------------------------------------------------------------------- */
+
+static void text_row(bench_report *report, const char *name, const bench_timing *timing, uint32_t tokens)
+{
+    bench_figure figures[] = {
+        {"tokens_per_second", "tokens/s", tokens / timing->median, BENCH_NUMBER},
+        {"gflops", "GFLOP/s", timing->flops / timing->median * 1e-9, BENCH_NUMBER},
+    };
+    bench_report_row(report, "language model", name, timing, BENCH_FIGURES(figures));
+}
+
+/* Each run of the sampler plans anew and reads the prompt in its plan's first run, as a user meets it. */
+static pm_status time_first_passes(pm_device *device, const pm_transformer_config *config, bench_timing *out,
+                                   pm_error *error)
+{
+    double seconds[BENCH_MOST_SAMPLES];
+    uint32_t taken = 0;
+    clock_of_tokens ignored;
+    pm_ar_timing timing;
+    pm_status status = sample(device, config, 1, &ignored, &timing, error); /* makes the pipelines */
+    while (status == PM_OK && taken < bench_args.samples && !(cli_stopped() && taken > 0)) {
+        status = sample(device, config, 1, &ignored, &timing, error);
+        seconds[taken++] = timing.prompt_seconds;
+    }
+    *out = (bench_timing){0};
+    if (status == PM_OK) bench_timing_from(out, seconds, taken);
+    return status;
+}
+
+pm_status bench_text_rows(pm_device *device, bench_report *report, pm_error *error)
+{
+    const pm_transformer_config config = bench_llama();
+    double million = 1e-6 * bench_transformer_parameters(&config);
+    char name[120];
+    clock_of_tokens tokens;
+    pm_ar_timing ignored;
+    bench_timing timing;
+    pm_status status = bench_time_graph(device, build_prompt, &config, bench_args.samples, &timing, error);
+    if (status != PM_OK) return status;
+    (void)snprintf(name, sizeof name, "Llama of %.2f M, a prompt of %d", million, PROMPT);
+    text_row(report, name, &timing, PROMPT);
+    status = time_first_passes(device, &config, &timing, error);
+    if (status != PM_OK) return status;
+    (void)snprintf(name, sizeof name, "Llama of %.2f M, a prompt of %d, first run of a plan", million,
+                   PROMPT);
+    text_row(report, name, &timing, PROMPT);
+    status = sample(device, &config, WARM_UP + TOKENS, &tokens, &ignored, error);
+    if (status != PM_OK || tokens.count == 0) return status;
+    timing = (bench_timing){0};
+    bench_timing_from(&timing, tokens.seconds, tokens.count);
+    (void)snprintf(name, sizeof name, "Llama of %.2f M, one token", million);
+    text_row(report, name, &timing, 1);
+    return PM_OK;
+}
