@@ -256,19 +256,16 @@ LIST
 
 # ---- Running ---------------------------------------------------------------------------------------------
 
-# run_driver NAME PLACE all|quick VARIABLE=VALUE...: all cases, or the first of each operator (newer LLVMs take
-# minutes for the others). With one thread, since two drivers run at a time.
+# run_driver NAME PLACE VARIABLE=VALUE...: with one thread, since two drivers run at a time.
 run_driver() {
-    local name=$1 place=$2 options="" pumice folder=/tmp status=0
-    [ "$3" = all ] || options=--quick
-    shift 3
+    local name=$1 place=$2 pumice folder=/tmp status=0
+    shift 2
     pumice=$(pumice_in "$place")
     if [ "$place" = host ]; then
         folder=$temporary/$name
         mkdir -p "$folder"
     fi
-    # shellcheck disable=SC2086
-    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 1800 nice -n 5 "$pumice" check $options >"$work/$name.check" 2>&1 ||
+    in_place "$place" XDG_CACHE_HOME="$folder" "$@" timeout 1800 nice -n 5 "$pumice" check >"$work/$name.check" 2>&1 ||
         status=1
     in_place "$place" XDG_CACHE_HOME="$folder" TMPDIR="$folder" "$@" timeout 1800 nice -n 5 "$pumice" check --exact --quiet \
         >"$work/$name.exactness" 2>&1 || status=1
@@ -283,14 +280,14 @@ run_driver() {
 run_all() {
     local icd
     {
-        echo "run_driver lavapipe-12 host all LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
+        echo "run_driver lavapipe-12 host LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
         if has_root trixie; then
-            echo "run_driver lavapipe-13 trixie quick LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+            echo "run_driver lavapipe-13 trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
         fi
         if has_root unstable; then
-            echo "run_driver lavapipe-unstable unstable quick LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+            echo "run_driver lavapipe-unstable unstable LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
         fi
-        if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host quick VK_ICD_FILENAMES=$icd"; fi
+        if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host VK_ICD_FILENAMES=$icd"; fi
     } | jobs_of
 }
 

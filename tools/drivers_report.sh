@@ -165,7 +165,7 @@ would use there, in the tiles that would be chosen, and the compiler says what b
 
 $(runs_table "$1")
 
-lavapipe of Debian 12 runs all cases of all operators in both precisions, the others the first case of each operator.
+Each runs all cases of all operators in both precisions; the seconds are those of a machine that did other things, too.
 
 ## Compiles
 
