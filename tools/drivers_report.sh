@@ -2,15 +2,15 @@
 # Sourced by drivers.sh: tables out of what `pumice check --compile` printed. NAME.compile in a folder is one
 # GPU's; the columns are those of tools/check_compile.c.
 
-# Shared by the awk programs: the kernel of a row ("" for a line that is none), with the layout of a matmul
-# and the variant.
+# Shared by the awk programs. kernel() is what the baseline knows a row by, a matmul with its layout; role() is what it
+# does, whether through shared memory or not: in tables the first of a role counts, which is for sizes worth timing.
 report_functions='
-function is_row() { return NF >= 15 && $1 != "shader" && $2 ~ /^(exact|f32)/ }
+function is_row() { return NF >= 15 && $1 != "shader" && $2 ~ /^(exact|f32|fast)/ }
 function kernel(   c) {
     split($3, c, ",")
-    if ($1 == "matmul") return "matmul " (c[5] == 0 ? "AB" : c[5] == 1 ? "ABT" : "ATB")
-    return $1
+    return $1 ~ /^matmul(_shared)?$/ ? $1 " " (c[5] == 0 ? "AB" : c[5] == 1 ? "ABT" : "ATB") : $1
 }
+function role(   name) { name = kernel(); sub(/_shared/, "", name); return name }
 function number(x) { return x == "-" ? 0 : x + 0 }
 function spills() { return number($6) + number($7) }
 function estimate() { return $11 == "-" ? number($10) : number($11) }
@@ -80,7 +80,7 @@ compiles_table() {
                 bad += spills() > 0
                 if (number($5) > most) { most = number($5); at = kernel() }
                 if ($9 != "-" && number($9) > 0 && (least == "" || number($9) < least)) least = number($9)
-                if ($1 == "matmul" && !subgroup) subgroup = $4
+                if (role() ~ /^matmul A/ && !subgroup) subgroup = $4
             }
             END {
                 printf "| %s (%s) | %s | %d | %s | %d | %s | %s |\n", gpu, device, driver, n,
@@ -98,7 +98,7 @@ hot_table() {
     for file in $(ordered "$1" compile); do
         awk -v gpu="$(basename "$file" .compile)" -v hot="$hot" -v variant="$2" "$report_functions"'
             is_row() && $2 == variant {
-                key = kernel()
+                key = role()
                 if (!(key in cell)) cell[key] = $3 " " (number($5)) " / " spills() " / " estimate()
             }
             END {
@@ -124,7 +124,7 @@ loop_table() {
         awk -v gpu="$(basename "$file" .compile)" -v loops="$loops" -v variant="$2" "$report_functions"'
             function given(x) { return x == "-" ? "not given" : x }
             is_row() && $2 == variant {
-                key = kernel()
+                key = role()
                 if (key in cell) next
                 cell[key] = $13 == "-" ? "not given" : sprintf("%.0f %%", 100 * $13) " / " given($14)
             }
