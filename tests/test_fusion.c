@@ -66,11 +66,8 @@ static void kernels_of_one_row_give_the_same_bits(void **state)
     static const struct {
         pm_feature feature;
         uint32_t more; /* dispatches without it */
-    } rows[] = {{PM_ROW_PRODUCTS, 6},
-                {PM_JOINED_PRODUCTS, 6},
-                {PM_ROW_NORMS, 5},
-                {PM_GATED_UNITS, 2},
-                {PM_BIAS_EPILOGUE, 0}};
+    } rows[] = {{PM_ROW_PRODUCTS, 6}, {PM_JOINED_PRODUCTS, 6}, {PM_ROW_NORMS, 5},
+                {PM_GATED_UNITS, 2},  {PM_JOINED_CACHES, 2},   {PM_BIAS_EPILOGUE, 0}};
     decoded with, without;
     (void)state;
     decode(0, &with);

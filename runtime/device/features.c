@@ -38,6 +38,9 @@ static const struct {
     [PM_TALL_PRODUCTS] = {"tall-products", "a batch of matrices times one is one product; off: one each"},
     [PM_ROW_PRODUCTS] = {"row-products", "products of one row have a kernel of their own"},
     [PM_JOINED_PRODUCTS] = {"joined-products", "products of the same row are one dispatch; off: one each"},
+    [PM_JOINED_CACHES] = {"joined-caches",
+                          "queries and keys are turned, keys and values cached by one dispatch each; off: by "
+                          "two"},
     [PM_ROW_NORMS] = {"row-norms", "a few rows are normalised by one kernel; off: by two, as many are"},
     [PM_PRODUCT_CONVOLUTIONS] = {"product-convolutions", "1x1 convolutions run as products"},
     [PM_LOGITS_IN_PLACE] = {"logits-in-place", "gradients of a large head's logits replace them"},

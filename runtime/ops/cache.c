@@ -33,16 +33,18 @@ static uint32_t sample_stride(pm_shape shape)
     return shape.dim[0] > 1 && bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
 }
 
-/* The split axis is the samples': where in its sample a row goes is known to the device alone. */
-static void lower_cache_write(pm_lowering *lowering, const pm_node *node)
+/* The split axis is the samples': where in its sample a row goes is known to the device alone. `other` is a
+ * second node for rows of the same shape and position, or the same node. */
+static void append(pm_lowering *lowering, const pm_node *node, const pm_node *other)
 {
     pm_shape cache = pm_shape_of(lowering->graph, node->in[IN_CACHE]);
     pm_shape rows = pm_shape_of(lowering->graph, node->in[IN_ROWS]);
-    bool quads = pm_is_quads(rows.dim[2]);
+    bool quads = pm_is_quads(rows.dim[2]), two = other != node;
     uint32_t row_units = pm_ceil_div(rows.dim[2], 4), units = rows.dim[1] * row_units;
     uint32_t lanes = lowering->rules->lanes, groups = pm_ceil_div(units, lanes * pm_slab_turns(lowering));
     if (groups > 32768) groups = 32768;
     pm_dispatch *d = pm_dispatch_begin(lowering, quads ? "cache_write" : "cache_write_ragged", lanes);
+    pm_spec(d, two);
     pm_push_u32(d, units);
     pm_push_u32(d, pm_ceil_div(units, groups));
     pm_push_u32(d, rows.dim[1]);
@@ -52,7 +54,31 @@ static void lower_cache_write(pm_lowering *lowering, const pm_node *node)
     pm_bind_in(d, node->in[IN_ROWS], quads ? 4 : 1, sample_stride(rows));
     pm_bind_in(d, node->in[IN_FIRST], 1, 0);
     pm_bind_update(d, node->in[IN_CACHE], sample_stride(cache));
-    pm_groups(d, groups, 1, rows.dim[0], 2, 0);
+    pm_bind_in(d, other->in[IN_ROWS], quads ? 4 : 1, sample_stride(rows));
+    pm_bind_update(d, other->in[IN_CACHE], sample_stride(cache));
+    pm_groups(d, groups, two ? 2 : 1, rows.dim[0], 2, 0);
+}
+
+static void lower_cache_write(pm_lowering *lowering, const pm_node *node)
+{
+    append(lowering, node, node);
+}
+
+static bool joins(const pm_lowering *lowering, const pm_node *first, const pm_node *other)
+{
+    const pm_graph *graph = lowering->graph;
+    for (uint32_t i = IN_CACHE; i <= IN_ROWS; i++) {
+        if (!pm_shape_equal(pm_shape_of(graph, first->in[i]), pm_shape_of(graph, other->in[i]))) return false;
+    }
+    const pm_tensor_info *a = pm_info(graph, first->in[IN_FIRST]), *b = pm_info(graph, other->in[IN_FIRST]);
+    return pm_on(lowering->rules, PM_JOINED_CACHES) && a->base == b->base && a->offset == b->offset;
+}
+
+static bool lower_joined(pm_lowering *lowering, const pm_node *const *nodes, uint32_t count)
+{
+    if (count != 2) return false;
+    append(lowering, nodes[0], nodes[1]);
+    return pm_dispatch_stays(lowering);
 }
 
 static void reference_cache_write(const pm_reference *ref)
@@ -104,6 +130,8 @@ const pm_op pm_op_cache_write = {
     .updates = 1u << IN_CACHE,
     .shape = shape_cache_write,
     .lower = lower_cache_write,
+    .joins = joins,
+    .lower_joined = lower_joined,
     .reference = reference_cache_write,
     PM_CASES(cases_cache_write),
 };

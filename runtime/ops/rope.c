@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 enum { IN_X, IN_TABLE, IN_FIRST, N_IN };
+enum { FEW = 1 << 14 }; /* elements, of which two tensors are worth one dispatch */
 
 typedef struct rope_attr {
     uint32_t heads;
@@ -80,7 +81,8 @@ static void shape_rope(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, PM_DTYPE_F32, x);
 }
 
-static void lower_rope(pm_lowering *lowering, const pm_node *node)
+/* `other` is a second node whose tensor has the same shape and is turned in the same way, or the same. */
+static void append(pm_lowering *lowering, const pm_node *node, const pm_node *other)
 {
     const rope_attr *attr = PM_ATTR(rope_attr, node);
     pm_shape x = pm_shape_of(lowering->graph, node->in[IN_X]);
@@ -94,6 +96,7 @@ static void lower_rope(pm_lowering *lowering, const pm_node *node)
     pm_dispatch *d = pm_dispatch_begin(lowering, quads ? "rope" : "rope_ragged", lowering->rules->lanes);
     pm_spec(d, attr->pairs == PM_ROPE_NEIGHBOURS);
     pm_spec(d, has_first);
+    pm_spec(d, other != node);
     pm_push_slab(d, &slab, rows * row_units);
     pm_push_divisor(d, row_units);
     pm_push_divisor(d, head_units);
@@ -106,7 +109,35 @@ static void lower_rope(pm_lowering *lowering, const pm_node *node)
     pm_bind_in(d, node->in[IN_TABLE], quads ? 4 : 1, 0);
     pm_bind_in(d, has_first ? node->in[IN_FIRST] : pm_scratch(lowering, PM_DTYPE_U32, 1), 1, 0);
     pm_bind_out(d, node->out[0], pm_slab_stride(&slab, x.dim[2]));
+    pm_bind_in(d, other->in[IN_X], quads ? 4 : 1, pm_slab_stride(&slab, x.dim[2]));
+    pm_bind_out(d, other->out[0], pm_slab_stride(&slab, x.dim[2]));
     pm_slab_groups(d, &slab);
+    if (other != node) d->groups[2] = 2;
+}
+
+static void lower_rope(pm_lowering *lowering, const pm_node *node)
+{
+    append(lowering, node, node);
+}
+
+static bool joins(const pm_lowering *lowering, const pm_node *first, const pm_node *other)
+{
+    const pm_graph *graph = lowering->graph;
+    const rope_attr *a = PM_ATTR(rope_attr, first), *b = PM_ATTR(rope_attr, other);
+    bool alike = a->heads == b->heads && a->pairs == b->pairs && a->sign == b->sign &&
+                 pm_shape_equal(pm_shape_of(graph, first->in[IN_X]), pm_shape_of(graph, other->in[IN_X]));
+    for (uint32_t i = IN_TABLE; i <= IN_FIRST; i++) {
+        const pm_tensor_info *x = pm_info(graph, first->in[i]), *y = pm_info(graph, other->in[i]);
+        alike &= pm_is(first->in[i]) == pm_is(other->in[i]) && x->base == y->base && x->offset == y->offset;
+    }
+    return pm_on(lowering->rules, PM_JOINED_CACHES) && alike && pm_count_of(graph, first->in[IN_X]) <= FEW;
+}
+
+static bool lower_joined(pm_lowering *lowering, const pm_node *const *nodes, uint32_t count)
+{
+    if (count != 2) return false;
+    append(lowering, nodes[0], nodes[1]);
+    return pm_dispatch_stays(lowering);
 }
 
 static void reference_rope(const pm_reference *ref)
@@ -175,6 +206,8 @@ const pm_op pm_op_rope = {
     .shape = shape_rope,
     .backward = backward_rope,
     .lower = lower_rope,
+    .joins = joins,
+    .lower_joined = lower_joined,
     .reference = reference_rope,
     PM_CASES(cases_rope),
 };

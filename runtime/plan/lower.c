@@ -68,16 +68,14 @@ static bool disturbs(const pm_graph *graph, const pm_node *node, const pm_node *
     return false;
 }
 
-/* Whether what node `at` makes may be made where node `first` is: nothing in between makes or changes what it
- * needs, and its result is memory of its own, which nobody uses before. */
-static bool may_move(const pm_graph *graph, uint32_t first, uint32_t at)
+/* Whether what node `at` does may be done where node `first` is: nothing in between that is still to be done
+ * makes or changes what it needs, or uses what it writes. */
+static bool may_move(const pm_graph *graph, const bool *live, uint32_t first, uint32_t at)
 {
     const pm_node *node = &graph->nodes[at];
-    for (uint32_t i = 0; i < node->n_out; i++) {
-        if (pm_info(graph, node->out[i])->base != node->out[i].id) return false;
-    }
     for (uint32_t n = first; n < at; n++) {
-        if (disturbs(graph, &graph->nodes[n], node)) return false;
+        if (!live[n]) continue;
+        if (disturbs(graph, &graph->nodes[n], node) || disturbs(graph, node, &graph->nodes[n])) return false;
     }
     return true;
 }
@@ -94,7 +92,8 @@ static uint32_t lower_with_others(pm_lowering *lowering, bool *live, uint32_t n)
         const pm_node *other = &graph->nodes[i];
         if (!live[i]) continue;
         ahead++;
-        if (other->op != op || !op->joins(lowering, nodes[0], other) || !may_move(graph, n, i)) continue;
+        if (other->op != op || !op->joins(lowering, nodes[0], other) || !may_move(graph, live, n, i))
+            continue;
         at[count] = i;
         nodes[count++] = other;
     }
