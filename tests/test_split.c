@@ -25,6 +25,7 @@ typedef struct large_case {
  * that. Each kind of operand that an operator binds whole exceeds it somewhere. */
 static const large_case large_cases[] = {
     {"unary", "silu", {1, 60, 129}, 8 * KIB},
+    {"gated", "several workgroups", {120, 129}, 8 * KIB},
     {"binary", "add, one operand repeated", {0, 20, 30, 15, 1, 15}, 8 * KIB},
     {"binary", "mul, one operand repeated", {1, 40, 30, 15, 30, 1}, 8 * KIB},
 
