@@ -105,7 +105,7 @@ static void compare(pm_tensor (*build)(pm_graph *g))
     print_message("activations %.1f KiB instead of %.1f, %.2f times the operations\n",
                   (double)again.stats.activation_bytes / 1024, (double)kept.stats.activation_bytes / 1024,
                   again.stats.flops / kept.stats.flops);
-    assert_true(again.stats.activation_bytes < 0.75 * (double)kept.stats.activation_bytes);
+    assert_true((double)again.stats.activation_bytes < 0.75 * (double)kept.stats.activation_bytes);
     assert_true(again.stats.flops > 1.1 * kept.stats.flops);
     assert_true(again.stats.flops < 1.4 * kept.stats.flops);
     free(kept.gradient);

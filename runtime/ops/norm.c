@@ -272,17 +272,18 @@ static void lower_group_moments(pm_lowering *lowering, const pm_node *node, cons
 }
 
 /* Whether the rows are so few that a workgroup for each, whose lanes all find its statistics, takes less time
- * than the start of another kernel. */
+ * than the start of another kernel; and not too long for the three sweeps of one. */
 static bool has_few_rows(const pm_lowering *lowering, const pm_norm_geometry *g)
 {
     enum { FEW = 8 };
-    return pm_on(lowering->rules, PM_ROW_NORMS) && g->per_row && g->rows <= FEW;
+    uint64_t rounds = (uint64_t)pm_ceil_div(g->channels, 4) * 3;
+    return pm_on(lowering->rules, PM_ROW_NORMS) && g->per_row && g->rows <= FEW &&
+           rounds <= lowering->rules->most_rounds;
 }
 
 static void lower_few_rows(pm_lowering *lowering, const pm_node *node, const pm_norm_geometry *g)
 {
     pm_norm_grid grid = pm_norm_grid_of(lowering, g, 1);
-    (void)pm_rounds_fit(lowering, "norm", "rows of this length", (uint64_t)pm_ceil_div(g->channels, 4) * 3);
     pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(g, "norm_row"), 1,
                                    node->in[PM_NORM_X], node->in[PM_NORM_X]);
     d->spec[0] = pm_norm_few_lanes(lowering);
