@@ -28,24 +28,39 @@ static void matmul_row(bench_report *report, const char *name, const bench_timin
     bench_report_row(report, "matrix product", name, timing, BENCH_FIGURES(figures));
 }
 
-static pm_status time_blas(const bench_blas *blas, pm_layout layout, bench_timing *out, pm_error *error)
+/* Seconds, [layout][sample]. */
+typedef double samples_of[LAYOUTS][BENCH_MOST_SAMPLES];
+
+/* Ours and OpenBLAS's of all layouts take turns. `blas` is NULL without it. */
+static pm_status take_samples(bench_sampler *samplers, const bench_blas *blas, samples_of ours,
+                              samples_of theirs, pm_error *error)
 {
-    double seconds[BENCH_MOST_SAMPLES];
-    pm_status status = bench_blas_time(blas, layout, MATMUL, bench_args.samples, seconds, error);
-    *out = (bench_timing){.flops = 2.0 * MATMUL * MATMUL * MATMUL};
-    if (status == PM_OK) bench_timing_from(out, seconds, bench_args.samples);
+    pm_status status = PM_OK;
+    for (uint32_t s = 0; s < bench_args.samples; s++) {
+        for (uint32_t i = 0; status == PM_OK && i < LAYOUTS; i++) {
+            status = bench_sampler_take(&samplers[i], &ours[i][s], error);
+            if (status == PM_OK && blas)
+                status = bench_blas_time(blas, (pm_layout)i, MATMUL, 1, &theirs[i][s], error);
+        }
+    }
     return status;
 }
 
-/* Ours and OpenBLAS's of each layout one after the other, so that both see the machine in the same state.
- * `theirs` is NULL without it. */
 static pm_status time_layouts(pm_device *device, const bench_blas *blas, bench_timing *ours,
                               bench_timing *theirs, pm_error *error)
 {
+    static const pm_layout layouts[LAYOUTS] = {PM_AB, PM_ABT, PM_ATB};
+    samples_of our_seconds, their_seconds;
+    bench_sampler samplers[LAYOUTS] = {{0}};
     pm_status status = PM_OK;
-    for (uint32_t i = 0; status == PM_OK && i < LAYOUTS; i++) {
-        status = bench_time_matmul(device, (pm_layout)i, bench_args.samples, &ours[i], error);
-        if (status == PM_OK && theirs) status = time_blas(blas, (pm_layout)i, &theirs[i], error);
+    for (uint32_t i = 0; status == PM_OK && i < LAYOUTS; i++)
+        status = bench_sampler_open(device, bench_build_matmul, &layouts[i], &samplers[i], error);
+    if (status == PM_OK) status = take_samples(samplers, blas, our_seconds, their_seconds, error);
+    for (uint32_t i = 0; i < LAYOUTS; i++) {
+        ours[i] = theirs[i] = (bench_timing){.flops = samplers[i].flops};
+        if (status == PM_OK) bench_timing_from(&ours[i], our_seconds[i], bench_args.samples);
+        if (status == PM_OK && blas) bench_timing_from(&theirs[i], their_seconds[i], bench_args.samples);
+        bench_sampler_close(&samplers[i]);
     }
     return status;
 }
@@ -81,7 +96,7 @@ static pm_status run_matmul(pm_device *device, const bench_roof *roof, bench_rep
     } else {
         cli_say("OpenBLAS's sgemm is left out: there is no libopenblas (Debian: libopenblas0-pthread)");
     }
-    pm_status status = time_layouts(device, &blas, ours, there ? theirs : NULL, error);
+    pm_status status = time_layouts(device, there ? &blas : NULL, ours, theirs, error);
     if (status == PM_OK) layout_rows(report, ours, there ? theirs : NULL, blas.threads, roof);
     bench_blas_close(&blas);
     return status;

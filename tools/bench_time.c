@@ -57,6 +57,17 @@ static pm_status time_runs(pm_plan *plan, uint32_t runs, double *seconds, pm_err
     return status;
 }
 
+/* Runs it until it is warm, and finds how many runs make a measurement. */
+static pm_status warm_up(pm_plan *plan, uint32_t *runs, pm_error *error)
+{
+    double once = 0;
+    pm_status status = time_runs(plan, WARM_UP_RUNS, &once, error);
+    if (status == PM_OK) status = time_runs(plan, 1, &once, error);
+    double wanted = ceil(SECONDS_PER_SAMPLE / (once > 1e-9 ? once : 1e-9));
+    *runs = wanted > MOST_RUNS ? MOST_RUNS : wanted < 1 ? 1 : (uint32_t)wanted;
+    return status;
+}
+
 pm_status bench_time_plan(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error)
 {
     bench_timing ignored;
@@ -66,35 +77,61 @@ pm_status bench_time_plan(pm_plan *plan, uint32_t samples, bench_timing *out, pm
 pm_status bench_time_plan_and_host(pm_plan *plan, uint32_t samples, bench_timing *out, bench_timing *host,
                                    pm_error *error)
 {
-    double seconds[BENCH_MOST_SAMPLES], host_seconds[BENCH_MOST_SAMPLES], once;
+    double seconds[BENCH_MOST_SAMPLES], host_seconds[BENCH_MOST_SAMPLES];
+    uint32_t runs, taken = 0;
+    *host = (bench_timing){0};
     *out = (bench_timing){.flops = pm_plan_stats_of(plan).flops, .bytes = bytes_moved(plan)};
-    pm_status status = time_runs(plan, WARM_UP_RUNS, &once, error);
-    if (status == PM_OK) status = time_runs(plan, 1, &once, error);
-    double wanted = ceil(SECONDS_PER_SAMPLE / (once > 1e-9 ? once : 1e-9));
-    uint32_t runs = wanted > MOST_RUNS ? MOST_RUNS : wanted < 1 ? 1 : (uint32_t)wanted, taken = 0;
+    pm_status status = warm_up(plan, &runs, error);
     while (status == PM_OK && taken < samples && !(cli_stopped() && taken > 0)) {
         status = time_runs(plan, runs, &seconds[taken], error);
         host_seconds[taken++] = pm_plan_stats_of(plan).host_seconds;
     }
-    *host = (bench_timing){0};
     if (status == PM_OK) bench_timing_from(out, seconds, taken);
     if (status == PM_OK) bench_timing_from(host, host_seconds, taken);
     return status;
 }
 
+/* ---- Graphs -------------------------------------------------------------------------------------------- */
+
+static pm_status make(pm_precision precision, pm_device *device, bench_build *build, const void *user,
+                      bench_sampler *out, pm_error *error)
+{
+    pm_plan_options options = {.precision = precision};
+    *out = (bench_sampler){.graph = pm_graph_create()};
+    if (!out->graph) return pm_fail(error, PM_NO_MEMORY, "bench: out of host memory");
+    build(out->graph, user);
+    pm_status status = pm_graph_status(out->graph, error);
+    return status == PM_OK ? pm_plan_create(device, out->graph, &options, &out->plan, error) : status;
+}
+
+pm_status bench_sampler_open(pm_device *device, bench_build *build, const void *user, bench_sampler *out,
+                             pm_error *error)
+{
+    pm_status status = make(cli_precision(), device, build, user, out, error);
+    if (status == PM_OK) status = warm_up(out->plan, &out->runs, error);
+    if (status == PM_OK) out->flops = pm_plan_stats_of(out->plan).flops;
+    return status;
+}
+
+pm_status bench_sampler_take(bench_sampler *sampler, double *seconds, pm_error *error)
+{
+    return time_runs(sampler->plan, sampler->runs, seconds, error);
+}
+
+void bench_sampler_close(bench_sampler *sampler)
+{
+    pm_plan_destroy(sampler->plan);
+    pm_graph_destroy(sampler->graph);
+    *sampler = (bench_sampler){0};
+}
+
 pm_status bench_time_graph_in(pm_precision precision, pm_device *device, bench_build *build, const void *user,
                               uint32_t samples, bench_timing *out, pm_error *error)
 {
-    pm_plan *plan = NULL;
-    pm_plan_options options = {.precision = precision};
-    pm_graph *graph = pm_graph_create();
-    if (!graph) return pm_fail(error, PM_NO_MEMORY, "bench: out of host memory");
-    build(graph, user);
-    pm_status status = pm_graph_status(graph, error);
-    if (status == PM_OK) status = pm_plan_create(device, graph, &options, &plan, error);
-    if (status == PM_OK) status = bench_time_plan(plan, samples, out, error);
-    pm_plan_destroy(plan);
-    pm_graph_destroy(graph);
+    bench_sampler one;
+    pm_status status = make(precision, device, build, user, &one, error);
+    if (status == PM_OK) status = bench_time_plan(one.plan, samples, out, error);
+    bench_sampler_close(&one);
     return status;
 }
 
@@ -104,7 +141,7 @@ pm_status bench_time_graph(pm_device *device, bench_build *build, const void *us
     return bench_time_graph_in(cli_precision(), device, build, user, samples, out, error);
 }
 
-static void build_matmul(pm_graph *graph, const void *user)
+void bench_build_matmul(pm_graph *graph, const void *user)
 {
     const pm_layout *layout = user;
     pm_init init = {PM_INIT_UNIFORM, 1};
@@ -116,5 +153,5 @@ static void build_matmul(pm_graph *graph, const void *user)
 pm_status bench_time_matmul(pm_device *device, pm_layout layout, uint32_t samples, bench_timing *out,
                             pm_error *error)
 {
-    return bench_time_graph(device, build_matmul, &layout, samples, out, error);
+    return bench_time_graph(device, bench_build_matmul, &layout, samples, out, error);
 }

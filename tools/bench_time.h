@@ -34,7 +34,23 @@ pm_status bench_time_graph(pm_device *device, bench_build *build, const void *us
 pm_status bench_time_graph_in(pm_precision precision, pm_device *device, bench_build *build, const void *user,
                               uint32_t samples, bench_timing *out, pm_error *error);
 
-/* What other work on a device is held against: a matmul of 1024 x 1024. */
+/* Measurements one by one, so that those of several things can take turns: what disturbs the machine then
+ * disturbs all alike. Made and warmed up as bench_time_graph does; closed also after a failure. */
+typedef struct bench_sampler {
+    pm_graph *graph;
+    pm_plan *plan;
+    uint32_t runs; /* of a measurement */
+    double flops;  /* of a run */
+} bench_sampler;
+
+pm_status bench_sampler_open(pm_device *device, bench_build *build, const void *user, bench_sampler *out,
+                             pm_error *error);
+/* Seconds of a run. */
+pm_status bench_sampler_take(bench_sampler *sampler, double *seconds, pm_error *error);
+void bench_sampler_close(bench_sampler *sampler);
+
+/* What other work on a device is held against: a matmul of 1024 x 1024. `user` is a pm_layout. */
+void bench_build_matmul(pm_graph *graph, const void *user);
 pm_status bench_time_matmul(pm_device *device, pm_layout layout, uint32_t samples, bench_timing *out,
                             pm_error *error);
 
