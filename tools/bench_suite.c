@@ -160,6 +160,7 @@ static void step_row(bench_report *report, const char *name, const step *s, cons
         {"gflops", "GFLOP/s", rate * 1e-9, BENCH_NUMBER},
         {"of_matmul_rate", "matmul", rate / roof->matmul, BENCH_SHARE},
         {"dispatches", "dispatches", s->stats.dispatches, BENCH_NUMBER},
+        {"submits", "submits", s->stats.submits, BENCH_NUMBER},
         {"memory_bytes", "MiB", (double)(s->stats.persistent_bytes + s->stats.activation_bytes),
          BENCH_MEMORY},
     };

@@ -26,8 +26,8 @@ static const cli_option options[] = {
      .argument = "FILE",
      .value = &bench_args.baseline,
      .help = "what --json printed earlier: each row shows its old value and the ratio new to old, and is "
-             "marked where not one new measurement lies within the old ones' spread; exit code 1 if any row "
-             "is slower (or needs more memory) by that"},
+             "marked where all new measurements lie above all old ones, or all below; exit code 1 if any "
+             "row is slower (or needs more memory) by that"},
     {.name = "markdown",
      .type = CLI_FLAG,
      .value = &bench_args.markdown,
