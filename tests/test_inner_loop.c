@@ -38,6 +38,10 @@ static void test_amd(void **state)
     (void)state;
     inner_loop loop = inner_loop_of("Assembly", listing, 64);
     expect(&loop, 2.0 / 6, 2, -1, 1 + 8 * 1 + 32 * 2);
+    static const char searching[] = "BB0:\n\ts_nop 0 ; bf80\nBB1:\n\ts_cbranch_scc1 BB1 ; bfa2\n"
+                                    "\tv_mul_f32 v1, v2, v3 ; 1012\n\ts_branch BB0 ; bfa0\n";
+    loop = inner_loop_of("Assembly", searching, 64);
+    expect(&loop, 1.0 / 4, 1, -1, 8);
     static const char matrices[] =
         "BB0:\n\tv_wmma_f32_16x16x16_f16 v[0:7], v[8:15], v[16:23], v[0:7] ; cc40\n"
         "\ts_add_u32 s0, s0, 1 ; 8000\n\ts_cbranch_scc1 BB0 ; bfa2\n\ts_endpgm ; bfb0\n";

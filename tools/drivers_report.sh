@@ -3,7 +3,8 @@
 # GPU's; the columns are those of tools/check_compile.c.
 
 # Shared by the awk programs. kernel() is what the baseline knows a row by, a matmul with its layout; role() is what it
-# does, whether through shared memory or not: in tables the first of a role counts, which is for sizes worth timing.
+# does, whether through shared memory or not. In tables the first of a role counts, of those for the operator of that
+# name if there are any: sizes worth timing come first.
 report_functions='
 function is_row() { return NF >= 15 && $1 != "shader" && $2 ~ /^(exact|f32|fast)/ }
 function kernel(   c) {
@@ -11,6 +12,13 @@ function kernel(   c) {
     return $1 ~ /^matmul(_shared)?$/ ? $1 " " (c[5] == 0 ? "AB" : c[5] == 1 ? "ABT" : "ATB") : $1
 }
 function role(   name) { name = kernel(); sub(/_shared/, "", name); return name }
+function is_first(key,   op) {
+    op = key
+    sub(/[_ ].*/, "", op)
+    if (key in first && (first[key] || $15 != op ":")) return 0
+    first[key] = $15 == op ":"
+    return 1
+}
 function number(x) { return x == "-" ? 0 : x + 0 }
 function spills() { return number($6) + number($7) }
 function estimate() { return $11 == "-" ? number($10) : number($11) }
@@ -99,7 +107,7 @@ hot_table() {
         awk -v gpu="$(basename "$file" .compile)" -v hot="$hot" -v variant="$2" "$report_functions"'
             is_row() && $2 == variant {
                 key = role()
-                if (!(key in cell)) cell[key] = $3 " " (number($5)) " / " spills() " / " estimate()
+                if (is_first(key)) cell[key] = $3 " " (number($5)) " / " spills() " / " estimate()
             }
             END {
                 n = split(hot, names, ";")
@@ -125,7 +133,7 @@ loop_table() {
             function given(x) { return x == "-" ? "not given" : x }
             is_row() && $2 == variant {
                 key = role()
-                if (key in cell) next
+                if (!is_first(key)) next
                 cell[key] = $13 == "-" ? "not given" : sprintf("%.0f %%", 100 * $13) " / " given($14)
             }
             END {
@@ -165,7 +173,8 @@ would use there, in the tiles that would be chosen, and the compiler says what b
 
 $(runs_table "$1")
 
-Each runs all cases of all operators in both precisions; the seconds are those of a machine that did other things, too.
+All cases of all operators in both precisions, or, where fewer are counted, the first case of each operator. The seconds
+are those of a machine that did other things, too.
 
 ## Compiles
 

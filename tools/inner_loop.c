@@ -350,14 +350,14 @@ static void find_depths(code *code)
     }
 }
 
-/* The sum of the marked blocks, or one whose depth is 0 when a loop lies inside. */
+/* The sum of the marked blocks, or one whose depth is 0 when a loop with multiply-adds lies inside. */
 static block sum_marked(const code *code, size_t head)
 {
     block sum = {.depth = 1};
     for (size_t i = 0; i < code->count; i++) {
         const block *b = &code->blocks[i];
         if (!b->marked) continue;
-        if (b->depth != code->blocks[head].depth) sum.depth = 0;
+        if (b->depth != code->blocks[head].depth && b->multiply_adds + b->matrices > 0) sum.depth = 0;
         sum.instructions += b->instructions;
         sum.arithmetic += b->arithmetic;
         sum.multiply_adds += b->multiply_adds;

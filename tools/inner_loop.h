@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* All of one round, and -1 where the kernel has no such loop or the assembly does not tell. Of the loops that
- * have no other inside, it is the one with most multiply-adds. */
+ * have no other with multiply-adds inside, it is the one with most of them. */
 typedef struct inner_loop {
     double share;         /* instructions that multiply or add floats, or matrices, of all: 0 to 1 */
     double multiply_adds; /* of each lane; -1 too where matrix units do them */
