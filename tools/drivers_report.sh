@@ -3,8 +3,8 @@
 # GPU's; the columns are those of tools/check_compile.c.
 
 # Shared by the awk programs. kernel() is what the baseline knows a row by, a matmul with its layout; role() is what it
-# does, whether through shared memory or not. In tables the first of a role counts, of those for the operator of that
-# name if there are any: sizes worth timing come first.
+# does, whether through shared memory or not. In tables the first of a role counts, since sizes worth timing come first,
+# and of tiles the first of the largest.
 report_functions='
 function is_row() { return NF >= 15 && $1 != "shader" && $2 ~ /^(exact|f32|fast)/ }
 function kernel(   c) {
@@ -12,11 +12,11 @@ function kernel(   c) {
     return $1 ~ /^matmul(_shared)?$/ ? $1 " " (c[5] == 0 ? "AB" : c[5] == 1 ? "ABT" : "ATB") : $1
 }
 function role(   name) { name = kernel(); sub(/_shared/, "", name); return name }
-function is_first(key,   op) {
-    op = key
-    sub(/[_ ].*/, "", op)
-    if (key in first && (first[key] || $15 != op ":")) return 0
-    first[key] = $15 == op ":"
+function counts(key,   c, size) {
+    split($3, c, ",")
+    size = $1 ~ /^(matmul|conv2d)/ && c[4] == 1 ? c[2] * c[3] : 0
+    if (key in largest && size <= largest[key]) return 0
+    largest[key] = size
     return 1
 }
 function number(x) { return x == "-" ? 0 : x + 0 }
@@ -107,7 +107,7 @@ hot_table() {
         awk -v gpu="$(basename "$file" .compile)" -v hot="$hot" -v variant="$2" "$report_functions"'
             is_row() && $2 == variant {
                 key = role()
-                if (is_first(key)) cell[key] = $3 " " (number($5)) " / " spills() " / " estimate()
+                if (counts(key)) cell[key] = $3 " " (number($5)) " / " spills() " / " estimate()
             }
             END {
                 n = split(hot, names, ";")
@@ -133,7 +133,7 @@ loop_table() {
             function given(x) { return x == "-" ? "not given" : x }
             is_row() && $2 == variant {
                 key = role()
-                if (!is_first(key)) next
+                if (!counts(key)) next
                 cell[key] = $13 == "-" ? "not given" : sprintf("%.0f %%", 100 * $13) " / " given($14)
             }
             END {
@@ -203,7 +203,7 @@ $(hot_table "$1" f32)
 ## The inner loops
 
 Of the loop in which a kernel does its multiply-adds, as the driver shows it in assembly: how many of its instructions
-multiply or add (all that a matrix unit does counts, too), and how many cycles a subgroup takes for a multiply-add of
+multiply or add (all that a matrix unit does counts, too; two operations in one instruction count once), and how many cycles a subgroup takes for a multiply-add of
 each of its lanes, as the compiler estimates. A loop without overhead would have 100 %. In precision exact a multiply-add is two
 instructions. Cycles are NVIDIA's delays between the instructions of one round, without waits for memory; at AMD and
 Intel, whose compilers estimate whole kernels, that estimate divided by the multiply-adds, of which
@@ -218,7 +218,7 @@ $(loop_table "$1" exact)
 
 $(loop_table "$1" f32)
 
-\`tests/drivers_baseline.tsv\` keeps the hot kernels' numbers for every kernel: \`tools/drivers.sh\` fails when one spills that
+\`tests/drivers_baseline.tsv\` keeps these numbers for every kernel: \`tools/drivers.sh\` fails when one spills that
 did not, or when an estimate gets a tenth worse with the same driver.
 TEXT
 }
