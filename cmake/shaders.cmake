@@ -1,5 +1,6 @@
 # The shader pipeline. Each shaders/NAME.comp becomes four SPIR-V modules, {storage, texel} x {exact, f32},
-# and all of them become one C file of words, which is compiled into the library.
+# and all of them become one C file of words, which is compiled into the library. Of NAME_shared.comp there is one
+# more, for matrix units.
 #
 # Precision f32: glslc -O, spirv-val.
 #
@@ -26,6 +27,10 @@ set(PUMICE_EXACT_PASSES --strip-debug --wrap-opkill --eliminate-dead-branches --
 set(PUMICE_GLSLC_FLAGS --target-env=vulkan1.2 -Werror
     -I ${PROJECT_SOURCE_DIR}/shaders/include -I ${PROJECT_SOURCE_DIR}/shaders)
 
+# The variants for matrix units (precision fast) want a glslc of 2024 or later, which may be another one.
+set(PUMICE_MATRIX_GLSLC ${PUMICE_GLSLC} CACHE FILEPATH "the glslc for kernels that use matrix units")
+mark_as_advanced(PUMICE_MATRIX_GLSLC)
+
 # It runs on the machine that builds, whatever machine the build is for.
 set(PUMICE_EMBED_SOURCES ${PROJECT_SOURCE_DIR}/tools/embed_shaders.c ${PROJECT_SOURCE_DIR}/tools/spirv_exact.c
     ${PROJECT_SOURCE_DIR}/runtime/base/status.c)
@@ -44,12 +49,13 @@ else()
 endif()
 
 # Sets `result` to whether glslc knows the GLSL extension; each is tried once for each glslc.
-function(pumice_glslc_knows extension result)
-    set(answer PUMICE_GLSLC_KNOWS_${extension})
-    if(NOT DEFINED ${answer} OR NOT PUMICE_GLSLC_PROBED STREQUAL PUMICE_GLSLC)
+function(pumice_glslc_knows glslc extension result)
+    string(MD5 key "${glslc}")
+    set(answer PUMICE_GLSLC_KNOWS_${extension}_${key})
+    if(NOT DEFINED ${answer})
         set(probe ${PROJECT_BINARY_DIR}/shaders/probe.comp)
         file(WRITE ${probe} "#version 450\n#extension ${extension} : require\nvoid main() {}\n")
-        execute_process(COMMAND ${PUMICE_GLSLC} --target-env=vulkan1.2 ${probe} -o ${probe}.spv
+        execute_process(COMMAND ${glslc} --target-env=vulkan1.2 ${probe} -o ${probe}.spv
             RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
         if(failed)
             set(${answer} FALSE CACHE INTERNAL "")
@@ -93,10 +99,29 @@ function(pumice_compile_shader source texel fma result)
     set(${result} ${base}.spv PARENT_SCOPE)
 endfunction()
 
+# Adds the command that makes the variant of a shared-memory tile for matrix units, and sets `result` to its
+# file. Neither is it optimised, which spirv-opt has made wrong code of, nor looked at by spirv-val, whose older
+# versions do not know its types.
+function(pumice_compile_matrix_shader source result)
+    get_filename_component(name ${source} NAME_WE)
+    set(base ${PROJECT_BINARY_DIR}/shaders/${name}.matrix)
+    add_custom_command(OUTPUT ${base}.spv
+        COMMAND ${PUMICE_MATRIX_GLSLC} ${PUMICE_GLSLC_FLAGS} -DPM_FMA -DPM_MATRIX
+            -MD -MF ${base}.d -MT ${base}.spv ${source} -o ${base}.spv
+        DEPENDS ${source} DEPFILE ${base}.d
+        COMMENT "Shader ${name}.matrix" VERBATIM)
+    set(${result} ${base}.spv PARENT_SCOPE)
+endfunction()
+
 # Adds everything from shaders/*.comp to one C file, and sets `result` to it.
 function(pumice_embed_shaders result)
     file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/shaders)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/shaders/*.comp)
+    pumice_glslc_knows(${PUMICE_MATRIX_GLSLC} GL_KHR_cooperative_matrix has_matrix)
+    if(NOT has_matrix)
+        message(STATUS "Left out: kernels for matrix units (${PUMICE_MATRIX_GLSLC} does not know "
+            "GL_KHR_cooperative_matrix; a newer glslc may be named by PUMICE_MATRIX_GLSLC)")
+    endif()
     set(modules "")
     foreach(source ${sources})
         get_filename_component(name ${source} NAME_WE)
@@ -104,7 +129,7 @@ function(pumice_embed_shaders result)
         file(STRINGS ${source} extensions REGEX "^#extension +[A-Za-z0-9_]+ *: *require")
         foreach(line ${extensions})
             string(REGEX REPLACE "^#extension +([A-Za-z0-9_]+).*" "\\1" extension ${line})
-            pumice_glslc_knows(${extension} known)
+            pumice_glslc_knows(${PUMICE_GLSLC} ${extension} known)
             if(NOT known)
                 list(APPEND lacking ${extension})
             endif()
@@ -112,6 +137,10 @@ function(pumice_embed_shaders result)
         if(lacking)
             message(STATUS "Left out shaders/${name}.comp: this glslc does not know ${lacking}")
             continue()
+        endif()
+        if(has_matrix AND name MATCHES "_shared$")
+            pumice_compile_matrix_shader(${source} module)
+            list(APPEND modules ${module})
         endif()
         foreach(texel 0 1)
             foreach(fma 0 1)
@@ -123,8 +152,6 @@ function(pumice_embed_shaders result)
             endforeach()
         endforeach()
     endforeach()
-    set(PUMICE_GLSLC_PROBED ${PUMICE_GLSLC} CACHE INTERNAL "the glslc that was asked for its extensions")
-
     set(output ${PROJECT_BINARY_DIR}/shaders/shaders_embedded.c)
     add_custom_command(OUTPUT ${output} COMMAND ${PUMICE_EMBED} ${output} ${modules}
         DEPENDS ${PUMICE_EMBED} ${modules} COMMENT "Embedding the shaders" VERBATIM)

@@ -56,8 +56,10 @@ const char *pm_status_name(pm_status status);
 typedef struct pm_device pm_device;
 
 /* How numbers are computed. PM_EXACT: f32, the same bits on every conformant driver. PM_F32: the same kernels
- * with fma, the same bits on one driver only. */
-typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1 } pm_precision;
+ * with fma, the same bits on one driver only. PM_FAST: as PM_F32, but matrix units multiply what they can, with
+ * operands rounded to f16 and sums in f32; on a device without any (PM_MATRIX_UNITS) it is PM_F32. A model
+ * trained so needs pm_loss_scale. */
+typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1, PM_FAST = 2 } pm_precision;
 
 typedef enum pm_device_type {
     PM_DEVICE_OTHER = 0,
@@ -84,6 +86,10 @@ typedef struct pm_device_facts {
     uint32_t max_shared_bytes, max_invocations, max_groups[3];
     uint32_t buffer_alignment; /* every binding's offset is a multiple of it; at least 256 */
     uint32_t subgroup_size;
+    /* Rows, columns and terms of the fragments that matrix units multiply, f16 by f16 added up in f32, in
+     * subgroups of matrix_subgroup; 0: there are none that this build can use. */
+    uint32_t matrix[3], matrix_subgroup;
+    bool subgroups_vary; /* that size has to be asked for */
     float timestamp_period; /* nanoseconds a tick; 0: no timestamps */
     bool unified_memory;    /* device-local memory can be mapped */
     bool memory_budget;     /* VK_EXT_memory_budget */
@@ -118,6 +124,8 @@ typedef enum pm_feature {
     PM_TEXEL_INPUTS,
     PM_EVEN_VIEWS,
     PM_CPU_KERNELS,
+    PM_SHARED_TILES,
+    PM_MATRIX_UNITS,
     PM_MAPPED_MEMORY,
     PM_COMPUTE_QUEUE,
     PM_MEMORY_BUDGET,
@@ -613,6 +621,19 @@ typedef struct pm_adamw_state {
 
 /* Euclidean norm of all elements, [1]. Not differentiable. */
 pm_tensor pm_norm_of(pm_graph *graph, pm_tensor x);
+/* Scaling of the loss, for precision fast, whose gradients pass through f16: multiply the loss by `scale` before
+ * pm_backward and the gradient by `inverse` after it, then call pm_loss_scale_update with the norm of the
+ * gradient. States: "loss_scale.scale" and ".inverse" [1], powers of two, which the first update sets while they
+ * are zero, unless they are written before it; "loss_scale.counts" u32 [2]: good steps since the scale changed,
+ * and steps that were skipped. */
+#define PM_LOSS_SCALE_FIRST 65536.0f
+#define PM_LOSS_SCALE_PATIENCE 2000u /* good steps after which the scale doubles */
+typedef struct pm_loss_scale_state {
+    pm_tensor scale, inverse, counts;
+} pm_loss_scale_state;
+pm_loss_scale_state pm_loss_scale(pm_graph *graph);
+void pm_loss_scale_update(pm_graph *graph, pm_loss_scale_state state, pm_tensor grad_norm);
+
 /* One step of AdamW (1711.05101, algorithm 2) on all parameters, in place, from a flat gradient, with
  * clipping and EMA. `counter` gives the step; call it once a graph. A step whose gradient norm is not below
  * 2^60, or is NaN, is skipped: parameters and moments stay. The first update of the average copies the

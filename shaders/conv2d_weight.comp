@@ -1,40 +1,8 @@
-// The gradient of conv2d's weights: part[z][ky, kx, ci][co] = the sum, over the output pixels of the samples
-// of chunk z in order, of X[b, y stride + ky - top, x stride + kx - left, ci] dY[b, y, x, co]. Chunks are of
-// an equal number of samples that the shapes alone decide; conv2d_weight_sum.comp adds them up. X's channels
-// are a multiple of four, dY has pm_quads(out_channels) vec4s. The split axis is z: all tensors are bound
-// from the piece on.
-//
-// A chunk that cannot be bound is computed by itself, by dispatches that each see some of its samples (which
-// are then the chunk), and go on from the sums that the one before left. Their split axis is y, the rows of
-// the result.
+// The gradient of conv2d's weights by register tiles; see include/conv2d_weight.glsl.
 #version 460
 #include "pumice.glsl"
 #include "tile.glsl"
-
-layout(constant_id = 4) const uint SAMPLES = 0; // whole chunks; the first of a chunk, or later ones
-const bool SOME_SAMPLES = SAMPLES != 0, IS_LATER = SAMPLES == 2;
-
-layout(push_constant) uniform Push {
-    PM_PUSH_COMMON
-    uint samples, chunk; // in all, and of a chunk
-    uint height, width, channels;
-    uint out_height, out_width, out_channels;
-    uint kernel_height, kernel_width;
-    uint top, left, stride;
-    uint log2_lanes;
-    uint x_first, dy_first, part_first; // where they begin in their bindings, in vec4s
-} p;
-
-PM_INPUT4(0, x)
-PM_INPUT4(1, dy)
-PM_TILE_OUTPUT(2)
-
-// Where row `row` of this piece is, in elements.
-uint row_start(uint row)
-{
-    uint rows = p.kernel_height * p.kernel_width * p.channels;
-    return (SOME_SAMPLES ? 4 * p.part_first : 0) + (gl_WorkGroupID.z * rows + row) * p.out_channels;
-}
+#include "conv2d_weight.glsl"
 
 const uint ROW_QUADS = TILE_ROWS / 4;
 // Of each four rows of the tile, which are channels under one tap:
@@ -79,34 +47,25 @@ void load_rows(uint u, bool exists)
 
 void main()
 {
-    uint rows_in_all = p.kernel_height * p.kernel_width * p.channels;
-    uint piece = SOME_SAMPLES ? p.base * tile_group_rows(p.log2_lanes) : 0; // its first row
-    uint row = tile_row(p.log2_lanes), sample_size = p.out_height * p.out_width;
-    uint chunk = gl_WorkGroupID.z + (SOME_SAMPLES ? 0 : p.base);
-    uint samples = min(p.chunk, p.samples - chunk * p.chunk), rows_here = rows_in_all - piece;
-    uint first = gl_WorkGroupID.z * p.chunk * sample_size, end = first + samples * sample_size;
-    uint dy_first = SOME_SAMPLES ? p.dy_first : 0, quad[TILE_COLUMNS];
+    uint row = tile_row(p.log2_lanes), first = first_term(), end = end_term(), quad[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
         quad[j] = min(tile_quad(p.log2_lanes, j), pm_quads(p.out_channels) - 1);
     }
-    place_rows(piece + min(row, rows_here - 4)); // what lies below the last row is not stored
+    place_rows(piece_row() + min(row, rows_here() - 4)); // what lies below the last row is not stored
     out_x = out_y = 0;
-    x_at = gl_WorkGroupID.z * p.chunk * p.height * p.width * (p.channels / 4);
-    if (SOME_SAMPLES) x_at += p.x_first;
+    x_at = x_start();
 
     tile_clear();
     if (IS_LATER) {
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                if (row + i < rows_here) tile[i][j] = tile_load(row_start(row + i), quad[j], p.out_channels);
-            }
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) tile[i][j] = resume_sums(row + i, quad[j]);
         }
     }
     for (uint k = first; k < end; k += 4) {
         [[unroll]] for (uint u = 0; u < 4; u++) {
             load_rows(u, k + u < end);
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                tile_b[u][j] = dy(dy_first + min(k + u, end - 1) * pm_quads(p.out_channels) + quad[j]);
+                tile_b[u][j] = dy(dy_start() + min(k + u, end - 1) * pm_quads(p.out_channels) + quad[j]);
             }
             next_pixel();
         }
@@ -118,9 +77,7 @@ void main()
 
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-            if (row + i < rows_here && tile_quad(p.log2_lanes, j) < pm_quads(p.out_channels)) {
-                PM_TILE_STORE_AT(row_start(row + i), quad[j], p.out_channels, tile[i][j])
-            }
+            store_sums(row + i, tile_quad(p.log2_lanes, j), tile[i][j]);
         }
     }
 }

@@ -32,7 +32,7 @@ expect 7 'No such file' sample ./nothing-here.safetensors
 expect 7 'No such file' train --resume nothing
 expect 7 'nothing' train fashion-tiny --data nothing
 expect 7 'no-dir/x.log' recipes --log no-dir/x.log
-PUMICE_PRECISION=double expect 2 'PUMICE_PRECISION must be one of exact, f32' recipes
+PUMICE_PRECISION=double expect 2 'PUMICE_PRECISION must be one of exact, f32, fast' recipes
 expect 2 '--limit: no limit "storage-rang"; did you mean storage-range' devices --limit storage-rang=8MiB
 expect 2 '--limit: storage-range needs a value' recipes --limit storage-range
 for size in 8MB 8.5MiB -8MiB 0x10 '' ' 8' 99999999999999999999 17179869184GiB; do

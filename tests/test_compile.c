@@ -70,32 +70,57 @@ static void test_statistics(void **state)
     pm_device_close(compiler);
 }
 
-/* No GPU gets a tile that its rule has no registers for, whatever the shape; and a tile that was asked for is
- * taken as it is. */
+/* Of every size: what a tile may need. */
+static void check_tiles(const pm_rules *rules, const pm_device_facts *facts)
+{
+    static const uint32_t sizes[] = {1, 7, 40, 96, 257, 1024, 4096};
+    enum { SIZES = sizeof sizes / sizeof sizes[0] };
+    uint32_t shared = 0;
+    for (uint32_t i = 0; i < SIZES * SIZES; i++) {
+        pm_tile tile = pm_tile_for(rules, 1, sizes[i / SIZES], sizes[i % SIZES]);
+        assert_true(tile.rows > 0 && (tile.part_rows || tile.rows * tile.columns <= rules->tile_vec4s));
+        assert_true(tile.lanes <= facts->max_invocations && tile.shared_bytes <= facts->max_shared_bytes);
+        assert_true(tile.group_rows == (tile.lanes >> tile.log2_lanes) * tile.rows);
+        shared += tile.shared_bytes > 0;
+        if (tile.part_rows == 0) continue;
+        uint32_t subgroups = tile.lanes / rules->matrix_subgroup;
+        assert_int_equal(tile.group_rows * (4 * tile.columns << tile.log2_lanes),
+                         subgroups * tile.part_rows * tile.part_columns * rules->matrix[0] *
+                             rules->matrix[1]);
+    }
+    assert_true(shared > 0);
+}
+
+/* No GPU gets a tile that its rule has no registers for, whatever the shape, or more shared memory or lanes
+ * than it has; and a tile that was asked for is taken as it is. */
 static void test_tiles_fit(void **state)
 {
     static const uint32_t vendors[] = {0x1002, 0x10de, 0x8086, 0x106b, 0x5143, 0x13b5};
-    static const uint32_t sizes[] = {1, 7, 40, 96, 257, 1024, 4096};
-    enum { SIZES = sizeof sizes / sizeof sizes[0] };
     (void)state;
     for (uint32_t v = 0; v < sizeof vendors / sizeof vendors[0]; v++) {
         pm_device_facts facts = {.type = PM_DEVICE_DISCRETE,
                                  .vendor_id = vendors[v],
                                  .subgroup_size = v == 0 ? 64 : 32,
-                                 .max_invocations = 1024};
+                                 .max_invocations = v % 2 ? 128 : 1024,
+                                 .max_shared_bytes = v % 2 ? 16384 : 32768,
+                                 .matrix = {v == 2 ? 8 : 16, v == 2 ? 8 : 16, 16},
+                                 .matrix_subgroup = v == 0   ? 64
+                                                    : v == 2 ? 8
+                                                             : 32};
         pm_device_limits limits = {0};
         pm_rules rules = pm_rules_for(&facts, &limits, 0);
         assert_false(rules.is_cpu);
         assert_int_equal(rules.tile_vec4s, v < 2 ? 16 : 8);
         assert_int_equal(rules.gemm_lanes, v == 0 ? 64 : 32);
-        for (uint32_t i = 0; i < SIZES * SIZES; i++) {
-            pm_tile tile = pm_tile_for(&rules, sizes[i / SIZES], sizes[i % SIZES]);
-            assert_true(tile.rows > 0 && tile.rows * tile.columns <= rules.tile_vec4s);
-        }
+        assert_true(pm_matrix_tile_for(&rules, 1, 1024, 1024).rows > 0);
+        check_tiles(&rules, &facts);
+        rules = pm_rules_for(&facts, &limits, 1u << PM_MATRIX_UNITS);
+        assert_true(pm_matrix_tile_for(&rules, 1, 1024, 1024).rows == 0);
+        check_tiles(&rules, &facts);
         limits.tile[0] = 32;
         limits.tile[1] = 4;
-        rules = pm_rules_for(&facts, &limits, 0);
-        pm_tile tile = pm_tile_for(&rules, 1024, 1024);
+        rules = pm_rules_for(&facts, &limits, 1u << PM_MATRIX_UNITS);
+        pm_tile tile = pm_tile_for(&rules, 1, 1024, 1024);
         assert_true(tile.rows == 32 && tile.columns == 4);
     }
 }

@@ -10,7 +10,16 @@
 
 const char *check_precision_name(uint32_t precision)
 {
-    return precision == PM_F32 ? "f32" : "exact";
+    static const char *const names[CHECK_PRECISIONS] = {
+        [PM_EXACT] = "exact", [PM_F32] = "f32", [PM_FAST] = "fast"};
+    return names[precision];
+}
+
+double check_worst(const double of[CHECK_PRECISIONS])
+{
+    double worst = 0;
+    for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) worst = of[p] > worst ? of[p] : worst;
+    return worst;
 }
 
 static void add(check_tally *all, const check_tally *one)
@@ -53,7 +62,7 @@ static pm_status check_op(pm_device *device, const pm_op *op, const check_option
         const pm_case *test = &op->cases[i];
         if (test->bench || (test->large && !options->large)) continue;
         for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) {
-            if (status != PM_OK || !options->precision[p]) continue;
+            if (status != PM_OK || !options->precision[p] || (p == PM_FAST && !op->products)) continue;
             if (options->stopped && options->stopped()) continue;
             status = check_case(device, op, test, p, options->gradients && p == PM_EXACT, sum, error);
         }

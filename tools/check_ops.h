@@ -4,7 +4,7 @@
 
 #include "ops/op.h"
 
-enum { CHECK_PRECISIONS = 2 };
+enum { CHECK_PRECISIONS = 3 };
 
 typedef struct check_options {
     const char *op; /* only this operator; NULL: all */
@@ -25,6 +25,7 @@ typedef struct check_tally {
 } check_tally;
 
 const char *check_precision_name(uint32_t precision);
+double check_worst(const double of[CHECK_PRECISIONS]);
 
 /* Fails only when going on makes no sense: the device is lost. `report` may be NULL. */
 pm_status check_operators(pm_device *device, const check_options *options, check_tally *all,

@@ -18,6 +18,7 @@ cli_globals cli;
 
 pm_precision cli_precision(void)
 {
+    if (strcmp(cli.precision, "fast") == 0) return PM_FAST;
     return strcmp(cli.precision, "f32") == 0 ? PM_F32 : PM_EXACT;
 }
 
@@ -40,6 +41,8 @@ pm_status cli_open_device(pm_device **out, pm_error *error)
     if (status != PM_OK) return status;
     const pm_device_facts *facts = pm_device_facts_of(*out);
     cli_say("%s", pm_device_choice(*out));
+    if (cli_precision() == PM_FAST && !pm_device_uses(*out, PM_MATRIX_UNITS))
+        cli_say("precision fast: no matrix units that this build can use: everything is as in precision f32");
     cli_log_event("device", json_pack("{s:s, s:s, s:s}", "name", facts->name, "driver", facts->driver,
                                       "driver_info", facts->driver_info));
     return PM_OK;

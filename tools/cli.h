@@ -14,7 +14,7 @@ typedef struct cli_globals {
     const char *device; /* NULL: the rule */
     pm_device_limits limits;
     uint32_t off;          /* bits 1 << pm_feature */
-    const char *precision; /* "exact" or "f32" */
+    const char *precision; /* "exact", "f32" or "fast" */
     uint64_t seed;
     bool seed_given, precision_given, quiet, json;
     const char *log_path;

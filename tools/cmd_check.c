@@ -66,20 +66,22 @@ static const cli_option options[] = {
 
 static void report_op(void *user, const pm_op *op, const check_tally *sum)
 {
-    double worst = sum->error[0] > sum->error[1] ? sum->error[0] : sum->error[1];
-    double share = sum->share[0] > sum->share[1] ? sum->share[0] : sum->share[1];
+    double worst = check_worst(sum->error), share = check_worst(sum->share);
+    char fast[40] = "";
+    if (sum->error[PM_FAST] > 0) (void)snprintf(fast, sizeof fast, ", %.1e fast", sum->error[PM_FAST]);
     (void)json_array_append_new(
-        user, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:s}", "op", op->name, "cases",
+        user, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:f, s:s}", "op", op->name, "cases",
                         (int)sum->cases, "wrong", (int)sum->wrong, "error", cli_real(worst), "error_exact",
-                        cli_real(sum->error[0]), "error_f32", cli_real(sum->error[1]), "of_allowed",
-                        cli_real(share), "seconds", sum->seconds, "message", sum->first));
+                        cli_real(sum->error[0]), "error_f32", cli_real(sum->error[1]), "error_fast",
+                        cli_real(sum->error[2]), "of_allowed", cli_real(share), "seconds", sum->seconds,
+                        "message", sum->first));
     if (cli.json) return;
     if (sum->cases == 0) {
         printf("with %-24s in the cases of the operators that lead to it\n", op->name);
     } else {
-        printf("%s %-24s %2u case%s  error %.1e exact, %.1e f32  (%.2f of what is allowed)  %.2f s\n",
+        printf("%s %-24s %2u case%s  error %.1e exact, %.1e f32%s  (%.2f of what is allowed)  %.2f s\n",
                sum->wrong ? "FAIL" : "ok  ", op->name, sum->cases, sum->cases == 1 ? " " : "s", sum->error[0],
-               sum->error[1], share, sum->seconds);
+               sum->error[1], fast, share, sum->seconds);
     }
     if (sum->wrong) printf("     %s\n", sum->first);
     (void)fflush(stdout);
@@ -104,11 +106,13 @@ static pm_status check_ops(pm_device *device, bool rounds, json_t *arithmetic, p
         .large = args.large || (!args.quick && facts->type != PM_DEVICE_CPU),
         .stopped = cli_stopped,
     };
-    for (uint32_t p = 0; p < CHECK_PRECISIONS; p++)
-        wanted.precision[p] = !cli.precision_given || p == (uint32_t)cli_precision();
+    bool has_fast = pm_device_uses(device, PM_MATRIX_UNITS); /* else it is precision f32 */
+    for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) {
+        wanted.precision[p] = cli.precision_given ? p == (uint32_t)cli_precision() : p != PM_FAST || has_fast;
+    }
     json_t *list = json_array();
     pm_status status = check_operators(device, &wanted, &all, report_op, list, error);
-    double worst = all.error[0] > all.error[1] ? all.error[0] : all.error[1];
+    double worst = check_worst(all.error);
     if (!cli.json) {
         printf("\n%u of %u cases are right; worst error %.1e; %.1f s%s\n", all.cases - all.wrong, all.cases,
                worst, all.seconds, cli_stopped() ? " (stopped early)" : "");

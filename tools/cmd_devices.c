@@ -16,10 +16,10 @@ static void version_text(uint32_t version, char *buffer, size_t size)
                    VK_API_VERSION_PATCH(version));
 }
 
-static uint32_t count_shaders(void)
+static uint32_t count_shaders(uint32_t variant)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < pm_shader_binary_count; i++) count += pm_shader_binaries[i].variant == 0;
+    for (uint32_t i = 0; i < pm_shader_binary_count; i++) count += pm_shader_binaries[i].variant == variant;
     return count;
 }
 
@@ -82,8 +82,9 @@ static json_t *device_json(const pm_device_facts *facts, bool chosen)
 
 static void print_build(const pm_device *device)
 {
-    printf("\nThis build (pumice " PM_VERSION "): %u shaders in precisions exact and f32.\n",
-           count_shaders());
+    printf("\nThis build (pumice " PM_VERSION
+           "): %u shaders in precisions exact and f32; for matrix units (precision fast) %s.\n",
+           count_shaders(0), count_shaders(PM_SHADER_MATRIX) ? "as well" : "none: its glslc was too old");
     if (!device) return;
     printf("On the device used: inputs are read through %s; tensors are %s.\n",
            pm_device_uses(device, PM_TEXEL_INPUTS) ? "texel buffers" : "storage buffers",
@@ -145,7 +146,7 @@ static pm_status run(uint32_t count, const char *const *arguments, pm_error *err
     cli_result(json_pack("{s:o, s:o, s:s, s:s, s:i}", "switches",
                          device ? switches_json(device) : json_object(), "devices", list, "choice",
                          device ? pm_device_choice(device) : "", "version", PM_VERSION, "shaders",
-                         (int)count_shaders()));
+                         (int)count_shaders(0)));
     pm_device_close(device);
     return status;
 }

@@ -12,7 +12,7 @@ const cli_verb *const cli_verbs[] = {
     &cli_inspect, &cli_systems, &cli_recipes, &cli_completion, &cli_manual, NULL,
 };
 
-static const char *const precisions[] = {"exact", "f32", NULL};
+static const char *const precisions[] = {"exact", "f32", "fast", NULL};
 
 static pm_status parse_limits(const char *from, const char *text, void *value, pm_error *error)
 {
@@ -41,13 +41,14 @@ const cli_option cli_global_options[] = {
      .help = "of everything random; the same seed gives the same result"},
     {.name = "precision",
      .type = CLI_CHOICE,
-     .argument = "exact|f32",
+     .argument = "exact|f32|fast",
      .value = &cli.precision,
      .given = &cli.precision_given,
      .choices = precisions,
      .fallback = "exact",
      .environment = "PUMICE_PRECISION",
-     .help = "exact: the same bits on every device; f32: as fast as the device can"},
+     .help = "exact: the same bits on every device; f32: as fast as f32 "
+             "goes; fast: matrix units multiply in f16, if there are any"},
     {.name = "limit",
      .type = CLI_PARSED,
      .argument = "NAME=N,...",

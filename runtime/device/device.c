@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "device/limits.h"
+#include "device/matrix_units.h"
 #include "device/pipeline_statistics.h"
 
 #include <ctype.h>
@@ -147,7 +148,7 @@ static void fill_memory_facts(VkPhysicalDevice physical, pm_device_facts *facts)
     }
 }
 
-static void fill_facts(VkPhysicalDevice physical, uint32_t index, pm_device_facts *facts)
+static void fill_facts(VkInstance instance, VkPhysicalDevice physical, uint32_t index, pm_device_facts *facts)
 {
     VkPhysicalDeviceVulkan12Properties v12 = {.sType =
                                                   VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
@@ -187,6 +188,7 @@ static void fill_facts(VkPhysicalDevice physical, uint32_t index, pm_device_fact
     facts->timestamp_period = limits->timestampComputeAndGraphics ? limits->timestampPeriod : 0.0f;
     fill_memory_facts(physical, facts);
     facts->memory_budget = pm_tells_budget(physical);
+    if (pm_has_matrix_units(physical)) pm_matrix_units_find(instance, physical, facts);
     facts->usable = compute_family(physical, true, &facts->compute_queue) != UINT32_MAX &&
                     basic.apiVersion >= VK_API_VERSION_1_2;
 }
@@ -200,7 +202,7 @@ pm_status pm_device_list(pm_device_facts *facts, uint32_t *count, pm_error *erro
     if (status != PM_OK) return status;
     status = enumerate(instance, devices, &found, error);
     for (uint32_t i = 0; status == PM_OK && i < found && i < *count; i++)
-        fill_facts(devices[i], i, &facts[i]);
+        fill_facts(instance, devices[i], i, &facts[i]);
     if (status == PM_OK) *count = found;
     vkDestroyInstance(instance, NULL);
     return status;
@@ -297,6 +299,8 @@ static pm_status create_logical(pm_device *device, pm_error *error)
         .enabledExtensionCount = n_extensions,
         .ppEnabledExtensionNames = extensions,
     };
+    pm_matrix_features matrix;
+    if (pm_on(&device->rules, PM_MATRIX_UNITS)) pm_matrix_units_enable(&v12, &matrix);
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics;
     if (device->compile_only) pm_pipeline_statistics_enable(device, &v12, &statistics);
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->device);
@@ -347,7 +351,7 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     if (status == PM_OK) status = create_instance(&device->instance, error);
     if (status == PM_OK) status = enumerate(device->instance, physical, &count, error);
     if (status != PM_OK) return status;
-    for (uint32_t i = 0; i < count; i++) fill_facts(physical[i], i, &facts[i]);
+    for (uint32_t i = 0; i < count; i++) fill_facts(device->instance, physical[i], i, &facts[i]);
     int chosen = choose(facts, count, select);
     if (chosen < 0 && select) {
         return pm_fail(error, PM_NO_DEVICE,

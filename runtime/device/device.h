@@ -16,7 +16,7 @@ typedef struct pm_pipeline {
 } pm_pipeline;
 
 /* What a pipeline can have at most: the operators' dispatches need less (plan/pieces.c asserts it). */
-enum { PM_PIPELINE_SPEC = 12, PM_PIPELINE_BINDINGS = 32 };
+enum { PM_PIPELINE_SPEC = 16, PM_PIPELINE_BINDINGS = 32 };
 
 /* What a pipeline is made from; two equal keys give one pipeline. */
 typedef struct pm_pipeline_key {
@@ -25,6 +25,7 @@ typedef struct pm_pipeline_key {
     uint32_t n_bind;     /* bindings 0 .. n_bind-1 */
     uint32_t texel_mask; /* bit i: binding i is a uniform texel buffer, else a storage buffer */
     uint32_t n_push;     /* 32-bit words of push constants */
+    uint32_t subgroup;   /* its size, where the shader depends on it; else 0 */
     uint32_t n_spec, spec[PM_PIPELINE_SPEC];
 } pm_pipeline_key;
 
@@ -41,6 +42,7 @@ struct pm_device {
     pm_rules rules;
     char choice[1200];
     bool lost;                         /* latched: nothing is submitted any more */
+    bool matrix_tested;                /* see plan/matrix_test.c */
     bool compile_only, has_statistics; /* see pm_device_options; device/pipeline_statistics.h */
     const struct pm_trace *trace;      /* who watches what plans compute (plan/trace.h), or NULL */
 
@@ -83,6 +85,7 @@ typedef struct pm_block {
 /* device/extensions.c: the names of those to enable; notes which are there. */
 enum { PM_MAX_EXTENSIONS = 8 };
 bool pm_tells_budget(VkPhysicalDevice physical);
+bool pm_has_matrix_units(VkPhysicalDevice physical); /* the extensions for them */
 uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENSIONS]);
 
 /* device/memory.c: chooses memory types, once the device is there. */

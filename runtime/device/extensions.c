@@ -1,5 +1,6 @@
 /* Extensions of a device that are used where they are offered; see device.h. */
 #include "device/device.h"
+#include "device/matrix_units.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,16 @@ bool pm_tells_budget(VkPhysicalDevice physical)
     return tells;
 }
 
+bool pm_has_matrix_units(VkPhysicalDevice physical)
+{
+    uint32_t count;
+    VkExtensionProperties *list = list_of(physical, &count);
+    bool both = has(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
+                has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    free(list);
+    return both;
+}
+
 uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENSIONS])
 {
     uint32_t count, chosen = 0;
@@ -45,6 +56,10 @@ uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENS
     const char *statistics = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
     device->has_statistics = device->compile_only && has(list, count, statistics);
     if (device->has_statistics) names[chosen++] = statistics;
+    if (pm_on(&device->rules, PM_MATRIX_UNITS)) {
+        names[chosen++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+        names[chosen++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    }
     if (has(list, count, PORTABILITY_SUBSET)) names[chosen++] = PORTABILITY_SUBSET;
     free(list);
     return chosen;

@@ -12,6 +12,11 @@ static const struct {
                          "code; off: storage buffers"},
     [PM_EVEN_VIEWS] = {"even-views", "sizes of views stay in one class, lest Mesa's CPU driver compile anew"},
     [PM_CPU_KERNELS] = {"cpu-kernels", "tiles and workgroups for a CPU driver; off: those of a GPU"},
+    [PM_SHARED_TILES] = {"shared-tiles",
+                         "products and convolutions of a GPU (or without cpu-kernels) go through "
+                         "shared memory; off: register tiles"},
+    [PM_MATRIX_UNITS] = {"matrix-units",
+                         "in precision fast matrix units multiply, in f16; off: as precision f32"},
     [PM_MAPPED_MEMORY] = {"mapped-memory", "the host writes into tensors; off: through a staging buffer"},
     [PM_COMPUTE_QUEUE] = {"compute-queue",
                           "a queue that does not draw as well; off: the first that computes"},
@@ -64,6 +69,8 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_CPU_KERNELS:
     case PM_WHOLE_DISPATCHES:
         return facts->type == PM_DEVICE_CPU;
+    case PM_MATRIX_UNITS:
+        return facts->matrix_subgroup != 0 && facts->matrix[0] != 0;
     case PM_MAPPED_MEMORY:
         return facts->unified_memory;
     case PM_MEMORY_BUDGET:

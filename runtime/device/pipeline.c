@@ -20,7 +20,7 @@ static const pm_shader_binary *find_shader(const char *name, uint32_t variant)
 static bool key_equal(const pm_pipeline_key *a, const pm_pipeline_key *b)
 {
     return a->variant == b->variant && a->n_bind == b->n_bind && a->texel_mask == b->texel_mask &&
-           a->n_push == b->n_push && a->n_spec == b->n_spec &&
+           a->n_push == b->n_push && a->subgroup == b->subgroup && a->n_spec == b->n_spec &&
            memcmp(a->spec, b->spec, a->n_spec * sizeof a->spec[0]) == 0 && strcmp(a->shader, b->shader) == 0;
 }
 
@@ -65,6 +65,10 @@ static VkResult create_pipeline(pm_device *device, const pm_pipeline_key *key, c
         .codeSize = binary->word_count * 4,
         .pCode = binary->words,
     };
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
+        .requiredSubgroupSize = key->subgroup,
+    };
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .flags = device->has_statistics ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR |
@@ -75,6 +79,10 @@ static VkResult create_pipeline(pm_device *device, const pm_pipeline_key *key, c
                   .pName = "main",
                   .pSpecializationInfo = &constants},
     };
+    if (key->subgroup) {
+        info.stage.pNext = device->facts.subgroups_vary ? &subgroup : NULL;
+        info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+    }
     VkResult result = create_layouts(device, key, out);
     info.layout = out->layout;
     if (result == VK_SUCCESS) {

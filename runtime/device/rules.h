@@ -10,12 +10,15 @@ typedef struct pm_rules {
     uint32_t on; /* bits 1 << pm_feature: offered, and not turned off */
     /* How many rounds the loops of one invocation may make in all; see rules.c. */
     uint32_t most_rounds;
-    uint32_t lanes;           /* workgroup size of element-wise kernels */
-    uint32_t gemm_lanes;      /* workgroup size of register-tile kernels: lanes along the output's columns */
-    uint32_t group_lanes;     /* most lanes that work together: a power of two, 128 or 256 */
-    uint32_t tile[2];         /* rows and vec4 columns that every matrix tile shall have; 0: the best */
-    uint32_t tile_vec4s;      /* most vec4s that an invocation of those adds up in registers */
-    uint32_t near_terms;      /* terms of long sums across rows that are added at once; see ops/tile.c */
+    uint32_t lanes;        /* workgroup size of element-wise kernels */
+    uint32_t gemm_lanes;   /* workgroup size of register-tile kernels: lanes along the output's columns */
+    uint32_t group_lanes;  /* most lanes that work together: a power of two, 128 or 256 */
+    uint32_t tile[2];      /* rows and vec4 columns that every matrix tile shall have; 0: the best */
+    uint32_t tile_vec4s;   /* most vec4s that an invocation of those adds up in registers */
+    uint32_t near_terms;   /* terms of long sums across rows that are added at once; see ops/tile.c */
+    uint32_t shared_lanes; /* most lanes of a shared-memory tile, for PM_SHARED_TILES and PM_MATRIX_UNITS */
+    uint32_t shared_bytes; /* and most bytes of it */
+    uint32_t matrix[3], matrix_subgroup; /* as in the facts; for PM_MATRIX_UNITS */
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
     double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
     struct pm_tuning *tuning; /* tiles that were measured, and those asked for (tuning.h); NULL: none */

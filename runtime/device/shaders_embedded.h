@@ -7,8 +7,9 @@
 
 /* Bits of `variant`; none of them is storage buffers, precision exact. */
 enum {
-    PM_SHADER_TEXEL = 1, /* inputs are uniform texel buffers */
-    PM_SHADER_FMA = 2,   /* precision f32: PM_MAD is fma() */
+    PM_SHADER_TEXEL = 1,  /* inputs are uniform texel buffers */
+    PM_SHADER_FMA = 2,    /* precision f32: PM_MAD is fma() */
+    PM_SHADER_MATRIX = 4, /* by itself: matrix units, of storage buffers, for precision fast */
 };
 
 typedef struct pm_shader_binary {

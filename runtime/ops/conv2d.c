@@ -159,14 +159,18 @@ static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
     pm_rules tuned;
     pm_tiled_shape shape = {PM_TILED_CONV, 1, rows, c->out_channels,
                             in4 * c->kernel_height * c->kernel_width};
-    pm_tile tile = pm_tile_for(pm_tuned_rules(lowering->rules, &shape, &tuned), rows, c->out_channels);
+    const pm_rules *rules = pm_tuned_rules(lowering->rules, &shape, &tuned);
+    uint32_t slices = pm_ceil_div(c->batch, slice);
+    pm_tile tile = spread > 1 ? pm_register_tile_for(rules, slices, rows, c->out_channels)
+                              : pm_tile_for(rules, slices, rows, c->out_channels);
     uint32_t x_stride = pm_stride_of((uint64_t)slice * pixels * in4);
 
-    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d", lowering->rules->gemm_lanes);
+    pm_dispatch *d = pm_dispatch_begin(lowering, tile.shared_bytes ? "conv2d_shared" : "conv2d", tile.lanes);
     pm_spec_tile(d, &tile, c->out_channels);
     pm_spec(d, !per_sample ? 0 : per_sample_whole ? PER_SAMPLE_WHOLE : PER_SAMPLE_CUT);
     pm_spec(d, residual);
     pm_spec(d, whole ? TAPS_ALL : taps.first == 0 ? TAPS_FIRST : TAPS_LATER);
+    pm_spec_shared(d, lowering->rules, &tile);
     const uint32_t sizes[] = {c->batch,
                               slice,
                               c->height,
@@ -195,7 +199,7 @@ static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
     pm_bind_in(d, residual ? o->residual : o->x, 4,
                residual ? pm_stride_of((uint64_t)slice * out_pixels * out4) : x_stride);
     pm_bind_update(d, o->y, pm_stride_of((uint64_t)slice * out_pixels * c->out_channels));
-    pm_groups(d, tile.groups_x, tile.groups_y, pm_ceil_div(c->batch, slice), 2,
+    pm_groups(d, tile.groups_x, tile.groups_y, slices, 2,
               2.0 * c->batch * out_pixels * c->out_channels * c->channels * (taps.end - taps.first) /
                   (spread * spread));
 }
@@ -359,9 +363,11 @@ static pm_dispatch *begin_weight(pm_lowering *lowering, const weight_sums *s, co
 {
     const conv_attr *c = s->c;
     uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
-    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight", lowering->rules->gemm_lanes);
+    pm_dispatch *d = pm_dispatch_begin(
+        lowering, tile->shared_bytes ? "conv2d_weight_shared" : "conv2d_weight", tile->lanes);
     pm_spec_tile(d, tile, out4);
     pm_spec(d, kind);
+    pm_spec_shared(d, lowering->rules, tile);
     const uint32_t sizes[] = {samples,       chunk,          c->height, c->width,         in4,
                               c->out_height, c->out_width,   out4,      c->kernel_height, c->kernel_width,
                               c->top,        c->left,        c->stride, tile->log2_lanes, first.x / 16,
@@ -438,7 +444,7 @@ static void lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
     s.x = padded_channels(lowering, node->in[GRAD_IN_OTHER], c->batch * pixels, c->channels);
     bool direct = s.chunks == 1 && pm_is_quads(c->channels) && pm_is_quads(c->out_channels);
     s.parts = direct ? node->out[0] : pm_scratch(lowering, PM_DTYPE_F32, s.chunks * s.part_size);
-    pm_tile tile = pm_tile_for(lowering->rules, rows, out4);
+    pm_tile tile = pm_tile_for(lowering->rules, s.chunks, rows, out4);
     bool in_chunks = (uint64_t)s.chunk * out_pixels <= weight_pixels_in_rounds(lowering);
     if (!in_chunks)
         (void)pm_rounds_fit(lowering, "conv2d", "images of this size", pm_ceil_div(out_pixels, 4));
@@ -549,6 +555,7 @@ static void reference_conv2d_weight(const pm_reference *ref)
 /* dX from dY and the weights; dW from dY and X. Neither is differentiable again. */
 const pm_op pm_op_conv2d_data = {
     .name = "conv2d_data",
+    .products = true,
     .shape = shape_conv2d_data,
     .lower = lower_conv2d_data,
     .reference = reference_conv2d_data,
@@ -556,6 +563,7 @@ const pm_op pm_op_conv2d_data = {
 
 const pm_op pm_op_conv2d_weight = {
     .name = "conv2d_weight",
+    .products = true,
     .shape = shape_conv2d_weight,
     .lower = lower_conv2d_weight,
     .reference = reference_conv2d_weight,
@@ -652,6 +660,7 @@ static const pm_case cases_conv2d[] = {
 
 const pm_op pm_op_conv2d = {
     .name = "conv2d",
+    .products = true,
     .shape = shape_conv2d,
     .backward = backward_conv2d,
     .lower = lower_conv2d,

@@ -82,6 +82,7 @@ static void lower_logits(const head *h, uint32_t first, pm_tensor logits)
                                                .n = h->attr->vocabulary,
                                                .k = h->width,
                                                .batch = 1,
+                                               .keeps_f32 = true,
                                                .a = rows_of(h, h->x, first, rows, h->width),
                                                .b = h->weight,
                                                .bias = h->bias,
@@ -176,6 +177,7 @@ static void lower_dx(const head *h, uint32_t first, pm_tensor dlogits, pm_tensor
                                                .n = h->width,
                                                .k = h->attr->vocabulary,
                                                .batch = 1,
+                                               .keeps_f32 = true,
                                                .a = dlogits,
                                                .b = h->weight,
                                                .c = rows_of(h, dx, first, rows, h->width)});
@@ -192,6 +194,7 @@ static void lower_dweight(const head *h, uint32_t first, pm_tensor dlogits, pm_t
                                                .n = tied ? h->width : h->attr->vocabulary,
                                                .k = rows,
                                                .batch = 1,
+                                               .keeps_f32 = true,
                                                .a = tied ? dlogits : x,
                                                .b = tied ? x : dlogits,
                                                .c = dweight,

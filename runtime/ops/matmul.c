@@ -232,6 +232,7 @@ static const pm_case cases_matmul[] = {
 
 const pm_op pm_op_matmul = {
     .name = "matmul",
+    .products = true,
     .shape = shape_matmul,
     .backward = backward_matmul,
     .lower = lower_matmul,

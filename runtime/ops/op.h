@@ -17,7 +17,7 @@
 #include "device/rules.h"
 #include "graph/graph.h"
 
-#define PM_MAX_SPEC 12
+#define PM_MAX_SPEC 16
 #define PM_MAX_PUSH 32 /* 128 bytes: what every device has */
 #define PM_MAX_BINDINGS (PM_MAX_INPUTS + PM_MAX_OUTPUTS)
 
@@ -47,6 +47,7 @@ typedef struct pm_dispatch {
     uint32_t n_bind;
     uint32_t groups[3], split_axis;
     uint32_t shared_bytes; /* shared memory of a workgroup */
+    uint32_t subgroup;     /* 0, or the subgroups of the shader's variant for matrix units, which then runs */
     double flops;
     uint32_t node; /* index of the node it belongs to */
 } pm_dispatch;
@@ -181,6 +182,9 @@ enum { PM_MAX_JOINED = 3 };
 
 typedef struct pm_op {
     const char *name;
+    /* A sum of products of an element of input 0 and one of input 1, in precision fast rounded to f16; other
+     * inputs are added. */
+    bool products;
     uint32_t updates; /* bit i: input i is a state that the node writes in place */
     void (*shape)(pm_graph *graph, pm_node *node);
     void (*backward)(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out, const bool *wants,

@@ -1,67 +1,10 @@
-/* The register tile that serves a shape, and products lowered to it; see tile.h. */
+/* Operands in rows of whole vec4s, and products lowered to tiles; see tile.h. */
 #include "ops/tile.h"
 
 #include "device/tuning.h"
 #include "ops/epilogue.h"
 #include "ops/row_product.h"
 #include "ops/slab.h"
-
-/* Few tiles, since a driver compiles each long unrolled kernel anew. In the order of preference where costs
- * are equal. */
-typedef struct tile_size {
-    uint32_t rows, columns;
-} tile_size;
-
-static const tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {16, 1}, {4, 4}};
-static const tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
-static const uint32_t cpu_log2_lanes[] = {2, 1, 3, 0};
-static const uint32_t gpu_log2_lanes[] = {3, 2, 4, 1, 0};
-
-/* Time for an output of these sizes, in arbitrary units: what is computed, the part beyond the edges
- * included. For each vec4 of a tile and four terms of the sum, a CPU driver takes about 3 ns for the
- * arithmetic and 10 ns for each of the rows + 4 columns vectors that it fetches; GPUs are not so far from it
- * that another rule would be worth having. */
-static double cost_of(const pm_tile *tile)
-{
-    double rows = tile->rows, columns = tile->columns;
-    double vec4s =
-        (double)tile->groups_y * tile->group_rows * tile->groups_x * columns * (1u << tile->log2_lanes);
-    return vec4s * (3.0 + 10.0 * (rows + 4.0 * columns) / (rows * columns));
-}
-
-static pm_tile tile_of(const pm_rules *rules, tile_size size, uint32_t log2_lanes, uint32_t m, uint32_t n)
-{
-    pm_tile tile = {.rows = size.rows, .columns = size.columns, .log2_lanes = log2_lanes};
-    tile.group_rows = (rules->gemm_lanes >> log2_lanes) * tile.rows;
-    tile.groups_x = pm_ceil_div(pm_ceil_div(n, 4), tile.columns << log2_lanes);
-    tile.groups_y = pm_ceil_div(m, tile.group_rows);
-    return tile;
-}
-
-pm_tile pm_tile_for(const pm_rules *rules, uint32_t m, uint32_t n)
-{
-    const tile_size *sizes = rules->is_cpu ? cpu_sizes : gpu_sizes;
-    const uint32_t *log2_lanes = rules->is_cpu ? cpu_log2_lanes : gpu_log2_lanes;
-    uint32_t n_sizes =
-        rules->is_cpu ? sizeof cpu_sizes / sizeof cpu_sizes[0] : sizeof gpu_sizes / sizeof gpu_sizes[0];
-    uint32_t n_lanes = rules->is_cpu ? sizeof cpu_log2_lanes / sizeof cpu_log2_lanes[0]
-                                     : sizeof gpu_log2_lanes / sizeof gpu_log2_lanes[0];
-    tile_size pinned = {rules->tile[0], rules->tile[1]};
-    pm_tile best = {0};
-    if (pinned.rows) {
-        sizes = &pinned;
-        n_sizes = 1;
-    }
-    for (uint32_t s = 0; s < n_sizes; s++) {
-        for (uint32_t l = 0; l < n_lanes; l++) {
-            if (rules->gemm_lanes >> log2_lanes[l] == 0) continue;
-            if (!pinned.rows && sizes[s].rows * sizes[s].columns > rules->tile_vec4s) continue;
-            pm_tile tile = tile_of(rules, sizes[s], log2_lanes[l], m, n);
-            if (best.rows == 0 || cost_of(&tile) < cost_of(&best)) best = tile;
-        }
-    }
-    return best;
-}
 
 void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n)
 {
@@ -169,13 +112,15 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
     const pm_product *p = &q->p;
     bool batched = part->batched, bias = part->is_last && pm_is(p->bias), residual = pm_is(part->residual);
     uint32_t halo = part->in_parts ? PM_BIND_ALIGN : 0; /* a part may begin so far behind its binding */
-    pm_dispatch *d = pm_dispatch_begin(lowering, "matmul", lowering->rules->gemm_lanes);
+    pm_dispatch *d =
+        pm_dispatch_begin(lowering, tile->shared_bytes ? "matmul_shared" : "matmul", tile->lanes);
     pm_spec(d, tile->rows);
     pm_spec(d, tile->columns);
     pm_spec(d, pm_is_quads(p->n) && pm_is_quads(part->c_first));
     pm_spec(d, p->layout);
     pm_spec(d, residual);
     pm_spec(d, !part->in_parts ? PART_ALL : part->is_later ? PART_LATER : PART_FIRST);
+    pm_spec_shared(d, lowering->rules, tile);
     const uint32_t numbers[] = {p->m,
                                 part->columns,
                                 part->terms,
@@ -210,13 +155,21 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
               2.0 * p->m * part->columns * part->terms * (batched ? p->batch : 1));
 }
 
+static pm_tile tile_of_product(const pm_rules *rules, const pm_product *p, uint32_t count, uint32_t columns)
+{
+    pm_rules copy = *rules;
+    if (p->keeps_f32) copy.on &= ~(1u << PM_MATRIX_UNITS);
+    return pm_tile_for(&copy, count, p->m, columns);
+}
+
 static void lower_whole(pm_lowering *lowering, const padded_product *q)
 {
     const pm_product *p = &q->p;
     bool batched = p->batch > 1;
     pm_rules tuned;
     pm_tiled_shape shape = {(uint32_t)p->layout, p->batch, p->m, p->n, q->k4};
-    pm_tile tile = pm_tile_for(pm_tuned_rules(lowering->rules, &shape, &tuned), p->m, p->n);
+    const pm_rules *rules = pm_tuned_rules(lowering->rules, &shape, &tuned);
+    pm_tile tile = tile_of_product(rules, p, p->batch, p->n);
     uint64_t rows = batched ? p->m : tile.group_rows;
     uint32_t a_slice = batched               ? (p->a_batched ? q->a_size : 0)
                        : p->layout == PM_ATB ? 0
@@ -257,15 +210,13 @@ static uint32_t rows_in_reach(const pm_lowering *lowering, uint32_t width)
 }
 
 /* The tile for rows so long that few of them can be bound: the flattest, unless the best will do. */
-static pm_tile tile_in_reach(const pm_lowering *lowering, uint32_t m, uint32_t n, uint32_t row_elements)
+static pm_tile tile_in_reach(const pm_lowering *lowering, const pm_product *p, uint32_t columns,
+                             uint32_t row_elements)
 {
-    pm_tile tile = pm_tile_for(lowering->rules, m, n);
+    pm_tile tile = tile_of_product(lowering->rules, p, 1, columns);
     uint64_t rows = tile.group_rows > 64 ? tile.group_rows : 64; /* so many begin where they can be bound */
     uint64_t bytes = rows * row_elements * 4 + PM_BIND_ALIGN;
-    uint32_t log2_lanes = 0;
-    if (bytes <= pm_reach(lowering, 0)) return tile;
-    while (lowering->rules->gemm_lanes >> (log2_lanes + 1)) log2_lanes++;
-    return tile_of(lowering->rules, (tile_size){4, 1}, log2_lanes, m, n);
+    return bytes <= pm_reach(lowering, 0) ? tile : pm_flattest_tile(lowering->rules, p->m, columns);
 }
 
 /* Terms of a sum that one dispatch may add up, four a round: a multiple of 256, so that windows behind the
@@ -297,7 +248,7 @@ static void lower_terms(pm_lowering *lowering, const padded_product *q, uint32_t
     uint64_t c_at = (uint64_t)z * p->m * p->n, d_at = (uint64_t)z * p->m * q->n4;
     uint32_t b_row = b_transposed ? part.column : term, b_rows = b_transposed ? part.columns : part.terms;
     uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */
-    pm_tile tile = tile_in_reach(lowering, p->m, part.columns, longest);
+    pm_tile tile = tile_in_reach(lowering, p, part.columns, longest);
     part.in_parts = true;
     part.is_later = p->goes_on || term > 0;
     part.is_last = term + part.terms == q->k4;

@@ -9,15 +9,35 @@
  * below them. */
 typedef struct pm_tile {
     uint32_t rows, columns, log2_lanes;
+    uint32_t lanes;        /* of a workgroup */
+    uint32_t shared_bytes; /* 0: a register tile (shaders/include/tile.glsl); else through shared memory
+                              (tile_shared.glsl) */
+    uint32_t part_rows,
+        part_columns;            /* 0; or for matrix units, the fragments of a subgroup's part of the block */
     uint32_t group_rows;         /* of a workgroup */
     uint32_t groups_x, groups_y; /* that cover the output */
 } pm_tile;
 
-/* The tile for an output of m rows and n elements a row. Decides speed and never a bit of the result. */
-pm_tile pm_tile_for(const pm_rules *rules, uint32_t m, uint32_t n);
+/* The tile for `count` outputs of m rows and n elements a row. Decides speed and never a bit of the result.
+ */
+pm_tile pm_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n);
+
+/* A tile for matrix units, in precision fast on a device that has some, or rows == 0: a block of the output
+ * is then group_rows rows and 4 columns << log2_lanes elements. */
+pm_tile pm_matrix_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n);
+
+/* The same as pm_tile_for among register tiles alone. */
+pm_tile pm_register_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n);
+
+/* The register tile of which a workgroup has the fewest rows. */
+pm_tile pm_flattest_tile(const pm_rules *rules, uint32_t m, uint32_t n);
 
 /* Specialization constants 1 to 3 of a tiled kernel, whose output has rows of n elements. */
 void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n);
+
+/* After the kernel's own, of which there are at most three: those of tile_shared.glsl, if that is the tile.
+ */
+void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile);
 
 static inline uint32_t pm_round4(uint32_t elements)
 {
@@ -40,7 +60,8 @@ typedef struct pm_product {
     uint32_t batch;            /* 1: A, B and C are single matrices */
     bool a_batched, b_batched; /* else one matrix serves the batch; for batch > 1 */
     pm_tensor a, b, bias, residual, c;
-    bool goes_on; /* C has the sums of earlier terms, and these are added to them, one by one; no batch */
+    bool keeps_f32; /* in precision fast as well: nothing is rounded to f16 */
+    bool goes_on;   /* C has the sums of earlier terms, and these are added to them, one by one; no batch */
 } pm_product;
 
 /* Appends the dispatches of a product. */

@@ -105,7 +105,9 @@ static uint32_t lower_with_others(pm_lowering *lowering, bool *live, uint32_t n)
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error)
 {
     pm_graph *graph = plan->graph;
-    pm_lowering lowering = {.graph = graph, .rules = &plan->device->rules};
+    pm_rules rules = plan->device->rules;
+    if (plan->options.precision != PM_FAST) rules.on &= ~(1u << PM_MATRIX_UNITS);
+    pm_lowering lowering = {.graph = graph, .rules = &rules};
     find_ranges(plan, &lowering);
     bool *live = calloc(graph->n_nodes + 1u, 1), *needed = calloc(graph->n_tensors, 1);
     if (live && needed) {

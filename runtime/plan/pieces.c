@@ -53,7 +53,7 @@ static uint64_t texel_bytes(const pm_binding *binding)
  * cut until they do. */
 static bool can_use_texels(const pm_plan *plan, const pm_dispatch *dispatch)
 {
-    if (!pm_on(&plan->device->rules, PM_TEXEL_INPUTS)) return false;
+    if (!pm_on(&plan->device->rules, PM_TEXEL_INPUTS) || dispatch->subgroup) return false;
     for (uint32_t b = 0; b < dispatch->n_bind; b++) {
         const pm_binding *binding = &dispatch->bind[b];
         if (binding->access != PM_READ || binding->stride) continue;
@@ -164,11 +164,14 @@ static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, 
 {
     pm_pipeline_key key = {
         .shader = dispatch->shader,
-        .variant = (texels ? PM_SHADER_TEXEL : 0u) | (plan->options.precision == PM_F32 ? PM_SHADER_FMA : 0u),
+        .variant =
+            (texels ? PM_SHADER_TEXEL : 0u) | (plan->options.precision != PM_EXACT ? PM_SHADER_FMA : 0u),
         .n_bind = dispatch->n_bind,
         .n_push = dispatch->n_push,
         .n_spec = dispatch->n_spec,
+        .subgroup = dispatch->subgroup,
     };
+    if (dispatch->subgroup) key.variant = PM_SHADER_MATRIX;
     for (uint32_t b = 0; texels && b < dispatch->n_bind; b++) {
         if (dispatch->bind[b].access == PM_READ) key.texel_mask |= 1u << b;
     }

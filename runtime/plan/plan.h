@@ -120,6 +120,9 @@ struct pm_plan {
 };
 
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error);
+
+/* plan/matrix_test.c: turns PM_MATRIX_UNITS off on a device that fails, at the first call; see there. */
+void pm_matrix_units_test(pm_device *device);
 pm_status pm_plan_place(pm_plan *plan, pm_error *error);
 /* How the message ends of a plan that does not fit: advice.c puts something better in its place. */
 #define PM_PLAN_TOO_LARGE ": lower the batch first, then width"

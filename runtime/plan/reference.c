@@ -93,13 +93,22 @@ pm_host pm_reference_host(const pm_reference_run *run, pm_tensor tensor)
     return host;
 }
 
+pm_reference pm_reference_operands(const pm_reference_run *run, uint32_t n)
+{
+    const pm_node *node = &run->graph->nodes[n];
+    pm_reference ref = {.graph = run->graph, .node = node};
+    for (uint32_t i = 0; i < node->n_in; i++) ref.in[i] = pm_reference_host(run, node->in[i]);
+    for (uint32_t i = 0; i < node->n_out; i++) ref.out[i] = pm_reference_host(run, node->out[i]);
+    return ref;
+}
+
+void pm_reference_node(pm_reference_run *run, uint32_t n)
+{
+    pm_reference ref = pm_reference_operands(run, n);
+    run->graph->nodes[n].op->reference(&ref);
+}
+
 void pm_reference_nodes(pm_reference_run *run, uint32_t count)
 {
-    for (uint32_t n = 0; n < count && n < run->graph->n_nodes; n++) {
-        const pm_node *node = &run->graph->nodes[n];
-        pm_reference ref = {.graph = run->graph, .node = node};
-        for (uint32_t i = 0; i < node->n_in; i++) ref.in[i] = pm_reference_host(run, node->in[i]);
-        for (uint32_t i = 0; i < node->n_out; i++) ref.out[i] = pm_reference_host(run, node->out[i]);
-        node->op->reference(&ref);
-    }
+    for (uint32_t n = 0; n < count && n < run->graph->n_nodes; n++) pm_reference_node(run, n);
 }

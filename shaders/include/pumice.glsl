@@ -6,6 +6,8 @@
 //             buffers.
 //   PM_FMA    precision f32: PM_MAD is one fma(). Without it (precision exact) the build marks every
 //             multiply, add and subtract of the module NoContraction, so that all drivers round each alone.
+// A shared-memory tile (NAME_shared.comp) is compiled once more, with PM_MATRIX: for matrix units, which precision
+// fast uses.
 //
 // Inputs are functions of an element index: PM_INPUT(0, x) gives float x(uint i); PM_INPUT4(0, x) gives vec4
 // x(uint i), where i counts groups of four; PM_INPUT_UINT(0, x) gives uint x(uint i). Outputs are arrays:
@@ -15,6 +17,12 @@
 #define PUMICE_GLSL
 
 #extension GL_EXT_control_flow_attributes : require
+#ifdef PM_MATRIX
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#endif
 
 #ifdef PM_TEXEL
 #define PM_INPUT(b, name)                                             \

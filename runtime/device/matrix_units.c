@@ -1,0 +1,94 @@
+/* Whether a device has matrix units that the kernels of precision `fast` can use; see matrix_units.h. */
+#include "device/matrix_units.h"
+
+#include "device/shaders_embedded.h"
+
+#include <string.h>
+
+enum { MOST_SHAPES = 64 };
+
+/* Whether the compiler that built this knew the extension. */
+static bool is_built(void)
+{
+    for (uint32_t i = 0; i < pm_shader_binary_count; i++) {
+        if (pm_shader_binaries[i].variant == PM_SHADER_MATRIX) return true;
+    }
+    return false;
+}
+
+static bool fits(const VkCooperativeMatrixPropertiesKHR *p)
+{
+    bool types = p->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+                 p->CType == VK_COMPONENT_TYPE_FLOAT32_KHR && p->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
+    /* Of which blocks of 64 and of 32 terms are multiples, and whose rows are whole vec4s. */
+    bool sizes = p->MSize && p->NSize && p->KSize && 32 % p->MSize == 0 && 32 % p->NSize == 0 &&
+                 32 % p->KSize == 0 && p->MSize % 4 == 0 && p->NSize % 4 == 0 && p->KSize % 4 == 0;
+    return types && sizes && p->scope == VK_SCOPE_SUBGROUP_KHR && !p->saturatingAccumulation;
+}
+
+static void find_shape(VkInstance instance, VkPhysicalDevice physical, uint32_t shape[3])
+{
+    VkCooperativeMatrixPropertiesKHR list[MOST_SHAPES];
+    uint32_t count = MOST_SHAPES, largest = 0;
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR get =
+        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)vkGetInstanceProcAddr(
+            instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+    memset(list, 0, sizeof list);
+    for (uint32_t i = 0; i < MOST_SHAPES; i++)
+        list[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+    VkResult result = get ? get(physical, &count, list) : VK_ERROR_EXTENSION_NOT_PRESENT;
+    if (result != VK_SUCCESS && result != VK_INCOMPLETE) return;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t size = list[i].MSize * list[i].NSize * list[i].KSize;
+        if (!fits(&list[i]) || size <= largest) continue;
+        largest = size;
+        shape[0] = list[i].MSize;
+        shape[1] = list[i].NSize;
+        shape[2] = list[i].KSize;
+    }
+}
+
+/* Subgroups of the usual size; of the least on Intel, whose matrix units are that wide. 0: there are several
+ * sizes, and none can be asked for. */
+static uint32_t subgroup_of(VkPhysicalDevice physical, pm_device_facts *facts)
+{
+    enum { INTEL = 0x8086 };
+    VkPhysicalDeviceSubgroupSizeControlPropertiesEXT sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                              .pNext = &sizes};
+    vkGetPhysicalDeviceProperties2(physical, &properties);
+    uint32_t size = facts->vendor_id == INTEL ? sizes.minSubgroupSize : facts->subgroup_size;
+    facts->subgroups_vary = sizes.minSubgroupSize != sizes.maxSubgroupSize;
+    bool can = !facts->subgroups_vary || sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+    return can && size >= sizes.minSubgroupSize && size <= sizes.maxSubgroupSize ? size : 0;
+}
+
+void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, pm_device_facts *facts)
+{
+    pm_matrix_features has;
+    VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                                          .pNext = &v12};
+    pm_matrix_units_enable(&v12, &has);
+    vkGetPhysicalDeviceFeatures2(physical, &features);
+    if (!is_built() || !v12.shaderFloat16 || !v12.vulkanMemoryModel || !has.matrix.cooperativeMatrix ||
+        !has.subgroups.subgroupSizeControl || !has.subgroups.computeFullSubgroups)
+        return;
+    facts->matrix_subgroup = subgroup_of(physical, facts);
+    if (facts->matrix_subgroup) find_shape(instance, physical, facts->matrix);
+}
+
+void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, pm_matrix_features *features)
+{
+    v12->shaderFloat16 = v12->vulkanMemoryModel = VK_TRUE;
+    *features = (pm_matrix_features){
+        .matrix = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+                   .pNext = &features->subgroups,
+                   .cooperativeMatrix = VK_TRUE},
+        .subgroups = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
+                      .pNext = v12->pNext,
+                      .subgroupSizeControl = VK_TRUE,
+                      .computeFullSubgroups = VK_TRUE}};
+    v12->pNext = &features->matrix;
+}

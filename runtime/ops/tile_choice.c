@@ -1,0 +1,229 @@
+/* Which tile serves a shape: on CPU drivers and where outputs are small a register tile, else on GPUs one
+ * through shared memory, in precision fast one for matrix units. See tile.h. */
+#include "ops/slab.h"
+#include "ops/tile.h"
+
+/* Few tiles, since a driver compiles each long unrolled kernel anew. In the order of preference where costs
+ * are equal. */
+typedef struct tile_size {
+    uint32_t rows, columns;
+} tile_size;
+
+/* Lanes of a workgroup (0: pm_rules.gemm_lanes), and how many of them lie side by side. */
+typedef struct lane_shape {
+    uint32_t lanes, log2_wide;
+} lane_shape;
+
+typedef struct choices {
+    const tile_size *sizes;
+    const lane_shape *shapes;
+    uint32_t n_sizes, n_shapes;
+} choices;
+
+static const tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {16, 1}, {4, 4}};
+static const tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
+static const tile_size shared_sizes[] = {{8, 2}, {4, 2}, {8, 1}, {4, 1}};
+static const tile_size small_shared_sizes[] = {
+    {8, 1}, {4, 2}, {4, 1}}; /* where registers are few; see rules.c */
+static const lane_shape cpu_shapes[] = {{0, 2}, {0, 1}, {0, 3}, {0, 0}};
+static const lane_shape gpu_shapes[] = {{0, 3}, {0, 2}, {0, 4}, {0, 1}, {0, 0}};
+static const lane_shape shared_shapes[] = {{256, 4}, {128, 4}, {128, 3}, {64, 3}, {64, 2}, {64, 4}};
+
+#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof(array)[0]))
+
+/* Terms that a shared-memory tile brings at a time. */
+#define BLOCK_TERMS 16u
+
+/* Invocations that keep a GPU busy: with fewer, the rest of it has nothing to do. */
+#define BUSY_INVOCATIONS 8192.0
+
+/* So many outputs, each of m rows of n elements. */
+typedef struct sizes {
+    uint32_t count, m, n;
+} sizes;
+
+/* Time for an output of these sizes, in arbitrary units: what is computed, the part beyond the edges
+ * included. For each vec4 of a tile and four terms of the sum, a CPU driver takes about 3 ns for the
+ * arithmetic and 10 ns for each of the rows + 4 columns vectors that it fetches. Of a GPU nothing has been
+ * measured: a fetch from shared memory counts as a quarter of one from a cache, and each element that a block
+ * brings as 16 operations. */
+static double cost_of(const pm_rules *rules, const pm_tile *tile, const sizes *output)
+{
+    double rows = tile->rows, columns = tile->columns, fetches = (rows + 4.0 * columns) / (rows * columns);
+    double groups = (double)tile->groups_y * tile->groups_x;
+    double block_rows = tile->group_rows, block_columns = 4.0 * columns * (1u << tile->log2_lanes);
+    double vec4s = groups * block_rows * block_columns / 4.0;
+    double busy =
+        output->count * (output->m / rows) * (pm_ceil_div(output->n, 4) / columns) / BUSY_INVOCATIONS;
+    if (rules->is_cpu) return vec4s * (3.0 + 10.0 * fetches);
+    double brought = 16.0 / block_rows + 16.0 / block_columns, each = 1.0 + fetches;
+    if (tile->shared_bytes) each = 1.0 + fetches / 4.0 + brought;
+    if (tile->part_rows)
+        each = 0.25 + brought; /* matrix units take a quarter of the time, and fetch for themselves */
+    return vec4s * each / (busy < 1.0 ? busy : 1.0);
+}
+
+static pm_tile tile_of(tile_size size, lane_shape shape, uint32_t m, uint32_t n)
+{
+    pm_tile tile = {
+        .rows = size.rows, .columns = size.columns, .log2_lanes = shape.log2_wide, .lanes = shape.lanes};
+    tile.group_rows = (shape.lanes >> shape.log2_wide) * tile.rows;
+    tile.groups_x = pm_ceil_div(pm_ceil_div(n, 4), tile.columns << shape.log2_wide);
+    tile.groups_y = pm_ceil_div(m, tile.group_rows);
+    return tile;
+}
+
+/* What the blocks of tile_shared.glsl take. */
+static uint32_t shared_bytes_of(const pm_tile *tile)
+{
+    uint32_t a = tile->group_rows * (BLOCK_TERMS / 4 + 1);
+    uint32_t b = BLOCK_TERMS * ((tile->columns << tile->log2_lanes) + 1);
+    return 16 * (a + b);
+}
+
+#define CHOICES(sizes, shapes)                     \
+    (choices)                                      \
+    {                                              \
+        sizes, shapes, COUNT(sizes), COUNT(shapes) \
+    }
+
+static choices choices_of(const pm_rules *rules, bool shared)
+{
+    if (rules->is_cpu) return CHOICES(cpu_sizes, cpu_shapes);
+    if (!shared) return CHOICES(gpu_sizes, gpu_shapes);
+    if (rules->tile_vec4s < 16) return CHOICES(small_shared_sizes, shared_shapes);
+    return CHOICES(shared_sizes, shared_shapes);
+}
+
+/* The best register tile, or with `shared` the best through shared memory, if there is one; from *best on. */
+static void find_tile(const pm_rules *rules, bool shared, const sizes *output, pm_tile *best)
+{
+    choices c = choices_of(rules, shared);
+    tile_size pinned = {rules->tile[0], rules->tile[1]};
+    if (pinned.rows) {
+        c.sizes = &pinned;
+        c.n_sizes = 1;
+    }
+    for (uint32_t s = 0; s < c.n_sizes; s++) {
+        if (!pinned.rows && c.sizes[s].rows * c.sizes[s].columns > rules->tile_vec4s) continue;
+        for (uint32_t l = 0; l < c.n_shapes; l++) {
+            lane_shape shape = c.shapes[l];
+            if (shape.lanes == 0) shape.lanes = rules->gemm_lanes;
+            if (shape.lanes >> shape.log2_wide == 0) continue;
+            pm_tile tile = tile_of(c.sizes[s], shape, output->m, output->n);
+            if (shared) tile.shared_bytes = shared_bytes_of(&tile);
+            if (shared && (tile.lanes > rules->shared_lanes || tile.shared_bytes > rules->shared_bytes ||
+                           tile.group_rows > 128))
+                continue;
+            if (best->rows == 0 || cost_of(rules, &tile, output) < cost_of(rules, best, output)) *best = tile;
+        }
+    }
+}
+
+pm_tile pm_register_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n)
+{
+    pm_tile best = {0};
+    find_tile(rules, false, &(sizes){count, m, n}, &best);
+    return best;
+}
+
+pm_tile pm_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n)
+{
+    pm_tile best = pm_matrix_tile_for(rules, count, m, n);
+    if (best.rows) return best;
+    bool pinned = rules->tile[0] != 0; /* then every tile goes through shared memory, if any may */
+    bool shared = pm_on(rules, PM_SHARED_TILES);
+    if (!pinned || !shared) best = pm_register_tile_for(rules, count, m, n);
+    if (shared) find_tile(rules, true, &(sizes){count, m, n}, &best);
+    return best.rows ? best : pm_register_tile_for(rules, count, m, n);
+}
+
+pm_tile pm_flattest_tile(const pm_rules *rules, uint32_t m, uint32_t n)
+{
+    uint32_t log2_lanes = 0;
+    while (rules->gemm_lanes >> (log2_lanes + 1)) log2_lanes++;
+    return tile_of((tile_size){4, 1}, (lane_shape){rules->gemm_lanes, log2_lanes}, m, n);
+}
+
+/* Terms that a tile for matrix units brings at a time: of 32, what an invocation brings spills on Intel. */
+static uint32_t matrix_terms(const pm_rules *rules)
+{
+    return rules->tile_vec4s < 16 && rules->matrix[2] <= 16 ? 16 : 32;
+}
+
+/* What the blocks of tile_matrix.glsl take: operands of 16 bits, and a fragment of sums of each subgroup. */
+static uint32_t matrix_bytes_of(const pm_rules *rules, const pm_tile *tile)
+{
+    uint32_t terms = matrix_terms(rules);
+    uint32_t a = tile->group_rows * (terms / 4 + 2);
+    uint32_t b = terms * ((tile->columns << tile->log2_lanes) + 2);
+    return 8 * (a + b) + 4 * tile->lanes / rules->matrix_subgroup * rules->matrix[0] * rules->matrix[1];
+}
+
+/* Shares the fragments of a block out among the subgroups, in parts that are as square as can be; false where
+ * that cannot be. */
+static bool share_out(const pm_rules *rules, pm_tile *tile)
+{
+    uint32_t subgroups = tile->lanes / rules->matrix_subgroup, least = UINT32_MAX;
+    uint32_t rows = tile->group_rows / rules->matrix[0];
+    uint32_t columns = (4 * tile->columns << tile->log2_lanes) / rules->matrix[1];
+    for (uint32_t high = 1; high <= subgroups; high++) {
+        uint32_t wide = subgroups / high;
+        if (high * wide != subgroups || rows % high || columns % wide) continue;
+        if (rows / high + columns / wide >= least) continue;
+        tile->part_rows = rows / high;
+        tile->part_columns = columns / wide;
+        least = tile->part_rows + tile->part_columns;
+    }
+    return least != UINT32_MAX;
+}
+
+/* Sums that an invocation has in registers. */
+static uint32_t sums_of_lane(const pm_rules *rules, const pm_tile *tile)
+{
+    uint32_t fragments = tile->part_rows * tile->part_columns;
+    return fragments * rules->matrix[0] * rules->matrix[1] / rules->matrix_subgroup;
+}
+
+pm_tile pm_matrix_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n)
+{
+    /* Blocks of 128 x 128, 128 x 64, 64 x 64 and 128 x 32. */
+    static const struct {
+        tile_size size;
+        lane_shape shape;
+    } blocks[] = {{{8, 2}, {256, 4}}, {{4, 2}, {256, 3}}, {{4, 2}, {128, 3}}, {{8, 1}, {128, 3}}};
+    sizes output = {count, m, n};
+    pm_tile best = {0};
+    if (!pm_on(rules, PM_MATRIX_UNITS) || m < rules->matrix[0] || n < rules->matrix[1]) return best;
+    for (uint32_t i = 0; i < COUNT(blocks); i++) {
+        pm_tile tile = tile_of(blocks[i].size, blocks[i].shape, m, n);
+        tile.shared_bytes = matrix_bytes_of(rules, &tile);
+        if (tile.lanes > rules->shared_lanes || tile.shared_bytes > rules->shared_bytes) continue;
+        if (!share_out(rules, &tile) || sums_of_lane(rules, &tile) > 4 * rules->tile_vec4s) continue;
+        if (best.rows == 0 || cost_of(rules, &tile, &output) < cost_of(rules, &best, &output)) best = tile;
+    }
+    return best;
+}
+
+static void spec_matrix(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)
+{
+    for (uint32_t i = 0; i < 3; i++) pm_spec(dispatch, rules->matrix[i]);
+    pm_spec(dispatch, rules->matrix_subgroup);
+    pm_spec(dispatch, tile->part_rows);
+    pm_spec(dispatch, tile->part_columns);
+    dispatch->subgroup = rules->matrix_subgroup;
+}
+
+void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)
+{
+    enum { FIRST = 7 }; /* its number */
+    uint32_t log2_high = 0;
+    if (tile->shared_bytes == 0) return;
+    while (tile->lanes >> (tile->log2_lanes + log2_high + 1)) log2_high++;
+    while (dispatch->n_spec < FIRST) pm_spec(dispatch, 0);
+    pm_spec(dispatch, tile->log2_lanes);
+    pm_spec(dispatch, log2_high);
+    pm_spec(dispatch, tile->part_rows ? matrix_terms(rules) : BLOCK_TERMS);
+    dispatch->shared_bytes = tile->shared_bytes;
+    if (tile->part_rows) spec_matrix(dispatch, rules, tile);
+}
