@@ -140,7 +140,7 @@ static const large_case large_cases[] = {
 enum { LARGE_CASES = sizeof large_cases / sizeof large_cases[0] };
 
 /* Operators that bind nothing which could exceed a range. */
-static const char *const never_split[] = {"advance"};
+static const char *const never_split[] = {"advance", "loss_scale"};
 
 static pm_device *storage_device; /* reads inputs from storage buffers */
 static bool is_cpu;

@@ -6,6 +6,7 @@
 #include "plan/advice.h"
 #include "sampling/model.h"
 #include "training/losses.h"
+#include "training/scaled_loss.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -21,6 +22,8 @@ struct pm_trainer {
     pm_batch_source data;
     char *tokenizer; /* JSON, or NULL */
     pm_adamw_state optimizer;
+    bool scaled; /* the loss: precision fast */
+    pm_loss_scale_state scale;
     uint64_t step;
 };
 
@@ -59,7 +62,8 @@ static pm_status build(pm_trainer *t, const pm_training_data *data, pm_error *er
                   : pm_picture_loss(graph, recipe, data->pictures, t->counter, &t->data, error);
     pm_output(graph, t->loss);
     if (recipe->training.recompute) pm_recompute(graph);
-    pm_tensor gradient = pm_backward(graph, t->loss);
+    pm_tensor gradient =
+        t->scaled ? pm_scaled_backward(graph, t->loss, &t->scale) : pm_backward(graph, t->loss);
     pm_adamw_args args = {
         .beta1 = recipe->training.beta1,
         .beta2 = recipe->training.beta2,
@@ -73,6 +77,7 @@ static pm_status build(pm_trainer *t, const pm_training_data *data, pm_error *er
     if (!rates) return pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
     args.learning_rates = rates;
     t->optimizer = pm_adamw(graph, gradient, t->counter, args);
+    if (t->scaled) pm_loss_scale_update(graph, t->scale, t->optimizer.grad_norm);
     pm_advance(graph, t->counter);
     free(rates);
     return pm_graph_status(graph, error);
@@ -137,7 +142,7 @@ static pm_status set(pm_recipe *recipe, const char *key, uint32_t value)
 static pm_graph *rebuild(void *user, uint32_t index, uint32_t value)
 {
     const smaller *s = user;
-    pm_trainer t = {.recipe = s->trainer->recipe};
+    pm_trainer t = {.recipe = s->trainer->recipe, .scaled = s->trainer->scaled};
     pm_training_data data = *s->data;
     pm_dataset pictures;
     const char *name = s->settings[index].name;
@@ -160,7 +165,9 @@ static pm_status prepare(pm_trainer *t, pm_device *device, const pm_training_dat
                          const pm_plan_options *options, pm_error *error)
 {
     pm_plan_options plan_options = options ? *options : (pm_plan_options){0};
+    float first[PM_SCALED_LOSS_VALUES];
     plan_options.seed = t->recipe.training.seed;
+    t->scaled = plan_options.precision == PM_FAST;
     if (data->tokenizer) {
         t->tokenizer = strdup(data->tokenizer);
         if (!t->tokenizer) return pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
@@ -174,6 +181,8 @@ static pm_status prepare(pm_trainer *t, pm_device *device, const pm_training_dat
     }
     if (status == PM_OK) status = write_data(t, data, error);
     if (status == PM_OK) status = write_counter(t, 0, error);
+    pm_scaled_loss_first(first);
+    if (status == PM_OK && t->scaled) status = pm_scaled_loss_write(t->plan, &t->scale, first, error);
     return status;
 }
 
@@ -265,6 +274,7 @@ static uint32_t flat_states(const pm_trainer *t, flat_state out[4])
 /* Tensors of a file being written: their data points into `arenas`. */
 typedef struct contents {
     float *arenas[4];
+    float scale[PM_SCALED_LOSS_VALUES];
     pm_safetensor *tensors;
     char (*names)[256];
     size_t count;
@@ -300,12 +310,24 @@ static pm_status add_flat(pm_trainer *t, contents *c, uint32_t slot, pm_tensor f
     return status;
 }
 
-static pm_status write_states(pm_trainer *t, const flat_state *states, uint32_t count, const char *path,
-                              pm_error *error)
+static pm_status add_scale(pm_trainer *t, contents *c, pm_error *error)
+{
+    c->tensors[c->count++] = (pm_safetensor){.name = PM_SCALED_LOSS_TENSOR,
+                                             .element = PM_ELEMENT_F32,
+                                             .rank = 1,
+                                             .shape = {PM_SCALED_LOSS_VALUES},
+                                             .data = c->scale,
+                                             .bytes = sizeof c->scale};
+    return pm_scaled_loss_read(t->plan, &t->scale, c->scale, error);
+}
+
+/* `scale`: the loss's as well. */
+static pm_status write_states(pm_trainer *t, const flat_state *states, uint32_t count, bool scale,
+                              const char *path, pm_error *error)
 {
     contents c = {0};
     char step[32];
-    size_t most = (size_t)count * t->graph->n_params;
+    size_t most = (size_t)count * t->graph->n_params + scale;
     char *recipe = pm_recipe_json(&t->recipe);
     c.tensors = calloc(most, sizeof *c.tensors);
     c.names = calloc(most, sizeof *c.names);
@@ -315,6 +337,7 @@ static pm_status write_states(pm_trainer *t, const flat_state *states, uint32_t 
     for (uint32_t i = 0; status == PM_OK && i < count; i++) {
         status = add_flat(t, &c, i, states[i].tensor, states[i].prefix, error);
     }
+    if (status == PM_OK && scale) status = add_scale(t, &c, error);
     if (status == PM_OK) {
         (void)snprintf(step, sizeof step, "%" PRIu64, t->step);
         pm_text_pair metadata[] = {{PM_META_FORMAT, PM_FORMAT_VERSION},
@@ -331,14 +354,14 @@ static pm_status write_states(pm_trainer *t, const flat_state *states, uint32_t 
 pm_status pm_trainer_save(pm_trainer *trainer, const char *path, pm_error *error)
 {
     flat_state states[4];
-    return write_states(trainer, states, flat_states(trainer, states), path, error);
+    return write_states(trainer, states, flat_states(trainer, states), trainer->scaled, path, error);
 }
 
 pm_status pm_trainer_export(pm_trainer *trainer, const char *path, pm_error *error)
 {
     bool averaged = pm_is(trainer->optimizer.average) && trainer->step > 0;
     flat_state state = {averaged ? trainer->optimizer.average : (pm_tensor){trainer->graph->arena}, ""};
-    return write_states(trainer, &state, 1, path, error);
+    return write_states(trainer, &state, 1, false, path, error);
 }
 
 /* ---- Resuming ------------------------------------------------------------------------------------------ */
@@ -359,6 +382,16 @@ static pm_status read_flat(pm_trainer *t, const pm_safetensors *file, const flat
     }
     free(values);
     return status;
+}
+
+/* A checkpoint of another precision has no scale; then this run begins with its own. */
+static pm_status read_scale(pm_trainer *t, const pm_safetensors *file, pm_error *error)
+{
+    float values[PM_SCALED_LOSS_VALUES];
+    if (!t->scaled || !pm_safetensors_find(file, PM_SCALED_LOSS_TENSOR)) return PM_OK;
+    pm_status status =
+        pm_model_tensor(file, "", PM_SCALED_LOSS_TENSOR, PM_SHAPE(PM_SCALED_LOSS_VALUES), values, error);
+    return status == PM_OK ? pm_scaled_loss_write(t->plan, &t->scale, values, error) : status;
 }
 
 /* What must be equal for a run to continue bit for bit. */
@@ -388,6 +421,7 @@ pm_status pm_trainer_resume(pm_trainer *trainer, const char *path, pm_error *err
         status = read_flat(trainer, saved->file, &states[i], error);
         if (status != PM_OK) (void)pm_fail_prefix(error, status, "%s", path);
     }
+    if (status == PM_OK) status = read_scale(trainer, saved->file, error);
     if (status == PM_OK && saved->step > UINT32_MAX) {
         status = pm_fail(error, PM_BAD_FILE, "%s: step %" PRIu64 " is beyond 2^32", path, saved->step);
     }

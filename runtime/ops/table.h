@@ -46,6 +46,7 @@
     X(head_loss_backward)     \
     X(norm_of)                \
     X(adamw)                  \
+    X(loss_scale)             \
     X(corrupt)                \
     X(corrupt_backward)       \
     X(denoise_step)           \
