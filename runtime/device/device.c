@@ -148,7 +148,8 @@ static void fill_memory_facts(VkPhysicalDevice physical, pm_device_facts *facts)
     }
 }
 
-static void fill_facts(VkInstance instance, VkPhysicalDevice physical, uint32_t index, pm_device_facts *facts)
+static void fill_facts(VkInstance instance, VkPhysicalDevice physical, const pm_offered *offered,
+                       uint32_t index, pm_device_facts *facts)
 {
     VkPhysicalDeviceVulkan12Properties v12 = {.sType =
                                                   VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES};
@@ -187,8 +188,8 @@ static void fill_facts(VkInstance instance, VkPhysicalDevice physical, uint32_t 
     facts->subgroup_size = v11.subgroupSize;
     facts->timestamp_period = limits->timestampComputeAndGraphics ? limits->timestampPeriod : 0.0f;
     fill_memory_facts(physical, facts);
-    facts->memory_budget = pm_tells_budget(physical);
-    if (pm_has_matrix_units(physical)) pm_matrix_units_find(instance, physical, facts);
+    facts->memory_budget = offered->budget;
+    if (offered->matrix) pm_matrix_units_find(instance, physical, facts);
     facts->usable = compute_family(physical, true, &facts->compute_queue) != UINT32_MAX &&
                     basic.apiVersion >= VK_API_VERSION_1_2;
 }
@@ -201,8 +202,10 @@ pm_status pm_device_list(pm_device_facts *facts, uint32_t *count, pm_error *erro
     pm_status status = create_instance(&instance, error);
     if (status != PM_OK) return status;
     status = enumerate(instance, devices, &found, error);
-    for (uint32_t i = 0; status == PM_OK && i < found && i < *count; i++)
-        fill_facts(instance, devices[i], i, &facts[i]);
+    for (uint32_t i = 0; status == PM_OK && i < found && i < *count; i++) {
+        pm_offered offered = pm_extensions_offered(devices[i]);
+        fill_facts(instance, devices[i], &offered, i, &facts[i]);
+    }
     if (status == PM_OK) *count = found;
     vkDestroyInstance(instance, NULL);
     return status;
@@ -276,11 +279,11 @@ static void describe_pretence(pm_device *device, uint32_t off)
 
 /* ---- Opening ------------------------------------------------------------------------------------------- */
 
-static pm_status create_logical(pm_device *device, pm_error *error)
+static pm_status create_logical(pm_device *device, const pm_offered *offered, pm_error *error)
 {
     float priority = 1.0f;
     const char *extensions[PM_MAX_EXTENSIONS];
-    uint32_t n_extensions = pm_device_extensions(device, extensions);
+    uint32_t n_extensions = pm_device_extensions(device, offered, extensions);
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = device->queue_family,
@@ -338,6 +341,7 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
 {
     VkPhysicalDevice physical[MAX_DEVICES];
     pm_device_facts facts[MAX_DEVICES];
+    pm_offered offered[MAX_DEVICES];
     uint32_t count = 0;
     const char *source = "--device", *select = options->select;
     if (!select) {
@@ -351,7 +355,10 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     if (status == PM_OK) status = create_instance(&device->instance, error);
     if (status == PM_OK) status = enumerate(device->instance, physical, &count, error);
     if (status != PM_OK) return status;
-    for (uint32_t i = 0; i < count; i++) fill_facts(device->instance, physical[i], i, &facts[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        offered[i] = pm_extensions_offered(physical[i]);
+        fill_facts(device->instance, physical[i], &offered[i], i, &facts[i]);
+    }
     int chosen = choose(facts, count, select);
     if (chosen < 0 && select) {
         return pm_fail(error, PM_NO_DEVICE,
@@ -373,7 +380,7 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     VkPhysicalDeviceProperties properties;
     vkGetPhysicalDeviceProperties(device->physical, &properties);
     device->max_allocations = properties.limits.maxMemoryAllocationCount;
-    status = create_logical(device, error);
+    status = create_logical(device, &offered[chosen], error);
     if (status != PM_OK || options->compile_only) return status;
     status = pm_memory_choose(device, !pm_on(&device->rules, PM_MAPPED_MEMORY), error);
     if (status == PM_OK && pm_on(&device->rules, PM_PIPELINE_CACHE)) pm_pipeline_cache_load(device);

@@ -82,11 +82,15 @@ typedef struct pm_block {
     unsigned char *mapped; /* NULL when it is not */
 } pm_block;
 
-/* device/extensions.c: the names of those to enable; notes which are there. */
+/* device/extensions.c: which of the extensions that have a use a device has; and the names of those to
+ * enable. */
+typedef struct pm_offered {
+    bool budget, matrix, statistics, portability;
+} pm_offered;
+pm_offered pm_extensions_offered(VkPhysicalDevice physical);
 enum { PM_MAX_EXTENSIONS = 8 };
-bool pm_tells_budget(VkPhysicalDevice physical);
-bool pm_has_matrix_units(VkPhysicalDevice physical); /* the extensions for them */
-uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENSIONS]);
+uint32_t pm_device_extensions(pm_device *device, const pm_offered *offered,
+                              const char *names[PM_MAX_EXTENSIONS]);
 
 /* device/memory.c: chooses memory types, once the device is there. */
 pm_status pm_memory_choose(pm_device *device, bool no_mapped_memory, pm_error *error);

@@ -17,50 +17,36 @@ static bool has(const VkExtensionProperties *list, uint32_t count, const char *n
     return false;
 }
 
-/* All of a device, to be freed; NULL with *count 0 when they cannot be had. */
-static VkExtensionProperties *list_of(VkPhysicalDevice physical, uint32_t *count)
+pm_offered pm_extensions_offered(VkPhysicalDevice physical)
 {
-    *count = 0;
-    if (vkEnumerateDeviceExtensionProperties(physical, NULL, count, NULL) != VK_SUCCESS) *count = 0;
-    VkExtensionProperties *list = calloc(*count + 1u, sizeof *list);
-    VkResult result = list ? vkEnumerateDeviceExtensionProperties(physical, NULL, count, list)
+    uint32_t count = 0;
+    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &count, NULL) != VK_SUCCESS) count = 0;
+    VkExtensionProperties *list = calloc(count + 1u, sizeof *list);
+    VkResult result = list ? vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list)
                            : VK_ERROR_OUT_OF_HOST_MEMORY;
-    if (result != VK_SUCCESS && result != VK_INCOMPLETE) *count = 0;
-    return list;
-}
-
-bool pm_tells_budget(VkPhysicalDevice physical)
-{
-    uint32_t count;
-    VkExtensionProperties *list = list_of(physical, &count);
-    bool tells = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    if (result != VK_SUCCESS && result != VK_INCOMPLETE) count = 0;
+    pm_offered offered = {
+        .budget = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME),
+        .matrix = has(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
+                  has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
+        .statistics = has(list, count, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME),
+        .portability = has(list, count, PORTABILITY_SUBSET),
+    };
     free(list);
-    return tells;
+    return offered;
 }
 
-bool pm_has_matrix_units(VkPhysicalDevice physical)
+uint32_t pm_device_extensions(pm_device *device, const pm_offered *offered,
+                              const char *names[PM_MAX_EXTENSIONS])
 {
-    uint32_t count;
-    VkExtensionProperties *list = list_of(physical, &count);
-    bool both = has(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
-                has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
-    free(list);
-    return both;
-}
-
-uint32_t pm_device_extensions(pm_device *device, const char *names[PM_MAX_EXTENSIONS])
-{
-    uint32_t count, chosen = 0;
-    VkExtensionProperties *list = list_of(device->physical, &count);
+    uint32_t chosen = 0;
+    device->has_statistics = device->compile_only && offered->statistics;
     if (pm_on(&device->rules, PM_MEMORY_BUDGET)) names[chosen++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
-    const char *statistics = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
-    device->has_statistics = device->compile_only && has(list, count, statistics);
-    if (device->has_statistics) names[chosen++] = statistics;
+    if (device->has_statistics) names[chosen++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
     if (pm_on(&device->rules, PM_MATRIX_UNITS)) {
         names[chosen++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
         names[chosen++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     }
-    if (has(list, count, PORTABILITY_SUBSET)) names[chosen++] = PORTABILITY_SUBSET;
-    free(list);
+    if (offered->portability) names[chosen++] = PORTABILITY_SUBSET;
     return chosen;
 }
