@@ -43,13 +43,19 @@ void place_a(uint slot, uint row)
     tap_x[slot] = taps - tap_y[slot] * p.kernel_width;
 }
 
-void next_terms(uint slot)
+void next_a()
 {
-    channel_quad[slot] += TERM_QUADS;
-    while (channel_quad[slot] >= p.channels / 4) {
-        channel_quad[slot] -= p.channels / 4;
-        tap_x[slot] = tap_x[slot] + 1 == p.kernel_width ? 0 : tap_x[slot] + 1;
-        tap_y[slot] += tap_x[slot] == 0 ? 1 : 0;
+    [[unroll]] for (uint s = 0; s < A_SLOTS; s++) channel_quad[s] += TERM_QUADS;
+    for (bool more = true; more;) {
+        more = false;
+        [[unroll]] for (uint s = 0; s < A_SLOTS; s++) {
+            if (channel_quad[s] >= p.channels / 4) {
+                channel_quad[s] -= p.channels / 4;
+                tap_x[s] = tap_x[s] + 1 == p.kernel_width ? 0 : tap_x[s] + 1;
+                tap_y[s] += tap_x[s] == 0 ? 1 : 0;
+            }
+            more = more || channel_quad[s] >= p.channels / 4;
+        }
     }
 }
 
@@ -63,7 +69,6 @@ void fetch_a(uint slot, uint term, out vec4 rows[4])
         rows[i] = vec4(0);
         if (inside) rows[i] = x(uint(pixel) * (p.channels / 4) + channel_quad[slot]);
     }
-    next_terms(slot);
 }
 
 void place_b(uint slot, uint quad)

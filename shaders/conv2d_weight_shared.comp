@@ -51,8 +51,18 @@ void fetch_a(uint slot, uint term, out vec4 rows[4])
         out_x[slot]++;
         if (out_x[slot] == p.out_width) end_line(slot);
     }
-    out_x[slot] += BLOCK_TERMS - 4; // the squares beside this one
-    while (out_x[slot] >= p.out_width) end_line(slot);
+}
+
+void next_a()
+{
+    [[unroll]] for (uint s = 0; s < A_SLOTS; s++) out_x[s] += BLOCK_TERMS - 4; // the squares beside this one
+    for (bool more = true; more;) {
+        more = false;
+        [[unroll]] for (uint s = 0; s < A_SLOTS; s++) {
+            if (out_x[s] >= p.out_width) end_line(s);
+            more = more || out_x[s] >= p.out_width;
+        }
+    }
 }
 
 void place_b(uint slot, uint quad)

@@ -22,6 +22,8 @@ void place_a(uint slot, uint row)
     }
 }
 
+void next_a() {}
+
 void place_b(uint slot, uint quad)
 {
     quad = min(first_quad() + quad, pm_quads(p.n) - 1);

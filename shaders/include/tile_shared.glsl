@@ -12,6 +12,7 @@
 // A kernel says what its operands and outputs are:
 //   place_a(slot, row)          this invocation's square number `slot` of A has the four rows from `row` on;
 //   fetch_a(slot, term, rows)   rows[i] = terms term .. term + 3 of row i of that square, 0 beyond the last;
+//   next_a()                    behind fetch_a of all its squares: goes on to the next terms;
 //   place_b(slot, quad)         its square of B has the four columns `quad`;
 //   fetch_b(slot, term, terms)  terms[t] = those columns of term `term + t`, 0 beyond the last;
 //   place_row(row)              the outputs that follow are in this row;
@@ -56,6 +57,7 @@ shared PM_STAGED block_b[BLOCK_TERMS * B_STRIDE];
 
 void place_a(uint slot, uint row);
 void fetch_a(uint slot, uint term, out vec4 rows[4]);
+void next_a();
 void place_b(uint slot, uint quad);
 void fetch_b(uint slot, uint term, out vec4 terms[4]);
 void place_row(uint row);
@@ -85,6 +87,7 @@ void stage(uint term)
             }
         }
     }
+    next_a();
     [[unroll]] for (uint s = 0; s < B_SLOTS; s++) {
         uint square = b_square(s), quad = square / BLOCK_QUADS;
         if (B_SQUARES % LANES == 0 || square < B_SQUARES) {
