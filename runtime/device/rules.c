@@ -58,7 +58,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.first_work = 1e8; /* a piece may have to be compiled anew */
         /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is
          * one vector wide keeps register tiles in registers. */
-        rules.gemm_lanes = 8;
+        rules.gemm_lanes = facts->subgroup_size >= 16 ? 16 : 8;
         rules.lanes = 32;
         rules.tile_vec4s = 64;
         rules.attention_block = 32;

@@ -145,7 +145,7 @@ static attention_kernel kernel_for(const pm_lowering *lowering, const attention_
     uint32_t length = over_keys ? g->keys : g->queries;
     if (lowering->rules->is_cpu) {
         uint64_t least = UINT64_MAX;
-        kernel.lanes = 8;
+        kernel.lanes = lowering->rules->gemm_lanes;
         for (uint32_t tile = 8, low = length < 4 ? length : 4; tile >= low; tile--) {
             uint64_t tiles = (uint64_t)kernel.heads * pm_ceil_div(length, tile);
             uint64_t work = (tiles + kernel.lanes - 1) / kernel.lanes * tile;
