@@ -94,6 +94,7 @@ static void print_build(const pm_device *device)
 static const char *feature_state(const pm_device *device, pm_feature feature)
 {
     if (!pm_feature_offered(pm_device_facts_of(device), feature)) return "not offered";
+    if (device->rules.idle >> feature & 1u) return "idle"; /* kernels for a CPU driver take its place */
     return pm_device_uses(device, feature) ? "on" : "off";
 }
 

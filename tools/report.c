@@ -72,9 +72,8 @@ static void print_switches(const pm_device *device)
         const char *before = offered ? "switched off: " : "not of use here: ";
         for (uint32_t i = 0; i < PM_FEATURES; i++) {
             pm_feature feature = (pm_feature)i;
-            if (pm_device_uses(device, feature) ||
-                pm_feature_offered(&device->facts, feature) != (offered == 1))
-                continue;
+            bool of_use = pm_feature_offered(&device->facts, feature) && !(device->rules.idle >> i & 1u);
+            if (pm_device_uses(device, feature) || of_use != (offered == 1)) continue;
             printf("%s%s", before, pm_feature_name(feature, &about));
             before = ", ";
         }

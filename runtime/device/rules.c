@@ -16,10 +16,11 @@
  *
  * Through shared memory, for each vec4 and 128 terms of a matmul AB, 8x2, 4x2 and 8x1 cost 1136, 1200, 1173
  * on navi31 in precision exact and 590, 646, 640 in f32; 2214, 2261, 2295 and 1118, 1192, 1194 on navi21;
- * 2636, 2981, 3521 and 1868, 2206, 2845 on Turing; on an Arc A770M 4x2 and 8x1 8581, 9630 and 7687, 9654. Of
- * the instructions of the inner loop of the one that is taken 83 and 81 %, 86 and 84 %, 91 and 84 %, 71 and
- * 53 % are arithmetic. In a conv2d 4x2 spills on Intel (120 registers in exact) and 8x1 does not, so that 8x1
- * comes first there. */
+ * 2636, 2981, 3521 and 1868, 2206, 2845 on Turing. Of the instructions of the inner loop of the one that is
+ * taken 83 and 81 %, 86 and 84 %, 91 and 84 % are arithmetic. On an Arc A770M 4x2, 8x1 and 4x1
+ * cost 13.4, 15.1 and 15.8 cycles for each multiply-add of a matmul in precision exact, and 19.6, 19.7
+ * and 22.9 of a conv2d; but there 4x2 spills 77 to 119 registers and 8x1 up to 94, and so do some variants of
+ * matmul. 4x1 never does, and is the only one where registers are few. */
 static uint32_t tile_vec4s(const pm_device_facts *facts)
 {
     enum { AMD = 0x1002, NVIDIA = 0x10de };
@@ -64,7 +65,8 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.attention_block = 32;
         rules.near_terms = 512;
     }
-    if (rules.is_cpu) rules.on &= ~(1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS);
+    if (rules.is_cpu) rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS);
+    rules.on &= ~rules.idle;
     memcpy(rules.matrix, facts->matrix, sizeof rules.matrix);
     rules.matrix_subgroup = facts->matrix_subgroup;
     if (pm_on(&rules, PM_SHARED_TILES) || pm_on(&rules, PM_MATRIX_UNITS)) {

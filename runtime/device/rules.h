@@ -6,8 +6,9 @@
 #include "pumice.h"
 
 typedef struct pm_rules {
-    bool is_cpu; /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
-    uint32_t on; /* bits 1 << pm_feature: offered, and not turned off */
+    bool is_cpu;   /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
+    uint32_t on;   /* bits 1 << pm_feature: offered, not turned off, and not idle */
+    uint32_t idle; /* what would be on, did kernels for a CPU driver not take its place */
     /* How many rounds the loops of one invocation may make in all; see rules.c. */
     uint32_t most_rounds;
     uint32_t lanes;        /* workgroup size of element-wise kernels */

@@ -23,8 +23,7 @@ typedef struct choices {
 static const tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {16, 1}, {4, 4}};
 static const tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
 static const tile_size shared_sizes[] = {{8, 2}, {4, 2}, {8, 1}, {4, 1}};
-static const tile_size small_shared_sizes[] = {
-    {8, 1}, {4, 2}, {4, 1}}; /* where registers are few; see rules.c */
+static const tile_size small_shared_sizes[] = {{4, 1}}; /* where registers are few; see rules.c */
 static const lane_shape cpu_shapes[] = {{0, 2}, {0, 3}, {0, 1}, {0, 4}, {0, 0}};
 static const lane_shape gpu_shapes[] = {{0, 3}, {0, 2}, {0, 4}, {0, 1}, {0, 0}};
 static const lane_shape shared_shapes[] = {{256, 4}, {128, 4}, {128, 3}, {64, 3}, {64, 2}, {64, 4}};

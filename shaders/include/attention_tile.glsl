@@ -96,14 +96,6 @@ uint first_query(uint key)
 
 const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
 
-// The vec4 of so many rows from first + j on, where row j is due.
-#define ATTENTION_FETCH(b, j, theirs, their_start, first)                    \
-    if (j % AHEAD == 0) {                                                    \
-        [[unroll]] for (uint n = 0; n < AHEAD; n++) {                        \
-            b[n] = theirs(their_start((first) + j + n), quad, p.head_width); \
-        }                                                                    \
-    }
-
 // product[t][j] = inner product of row first_row + t of `mine` with row first + j of `theirs`; my_start and
 // their_start are query_start or key_start.
 #define ATTENTION_PRODUCTS(product, mine, my_start, theirs, their_start, first)                              \
@@ -113,13 +105,17 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
     for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                   \
         vec4 a[TILE], b[AHEAD];                                                                              \
         [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = mine(my_start(first_row + t), quad, p.head_width); \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                        \
-            ATTENTION_FETCH(b, j, theirs, their_start, first)                                                \
-            [[unroll]] for (uint t = 0; t < TILE; t++) {                                                     \
-                float sum = PM_MAD(a[t].x, b[j % AHEAD].x, product[t][j]);                                   \
-                sum = PM_MAD(a[t].y, b[j % AHEAD].y, sum);                                                   \
-                sum = PM_MAD(a[t].z, b[j % AHEAD].z, sum);                                                   \
-                product[t][j] = PM_MAD(a[t].w, b[j % AHEAD].w, sum);                                         \
+        [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD) {                                                 \
+            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
+                b[n] = theirs(their_start((first) + j + n), quad, p.head_width);                             \
+            }                                                                                                \
+            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
+                [[unroll]] for (uint t = 0; t < TILE; t++) {                                                 \
+                    float sum = PM_MAD(a[t].x, b[n].x, product[t][j + n]);                                   \
+                    sum = PM_MAD(a[t].y, b[n].y, sum);                                                       \
+                    sum = PM_MAD(a[t].z, b[n].z, sum);                                                       \
+                    product[t][j + n] = PM_MAD(a[t].w, b[n].w, sum);                                         \
+                }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
     }
@@ -135,9 +131,15 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
                 sum[t] = result##_load(my_start(first_row + t), quad, p.head_width) * before[t];                \
             }                                                                                                   \
         }                                                                                                       \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) {                                                           \
-            ATTENTION_FETCH(b, j, theirs, their_start, first)                                                   \
-            [[unroll]] for (uint t = 0; t < TILE; t++) sum[t] = PM_MAD(vec4(weight[t][j]), b[j % AHEAD], sum[t]); \
+        [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD) {                                                    \
+            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
+                b[n] = theirs(their_start((first) + j + n), quad, p.head_width);                                \
+            }                                                                                                   \
+            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
+                [[unroll]] for (uint t = 0; t < TILE; t++) {                                                    \
+                    sum[t] = PM_MAD(vec4(weight[t][j + n]), b[n], sum[t]);                                      \
+                }                                                                                               \
+            }                                                                                                   \
         }                                                                                                       \
         [[unroll]] for (uint t = 0; t < TILE; t++) {                                                            \
             if (first_row + t < my_length) {                                                                    \
