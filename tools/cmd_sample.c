@@ -1,6 +1,7 @@
 /* `pumice sample`: pictures or text from a model file. */
 #include "cli.h"
 #include "commands.h"
+#include "cpu_driver.h"
 #include "sample_text.h"
 #include "sheet.h"
 
@@ -404,6 +405,8 @@ static pm_status sample_text(pm_model *model, pm_error *error)
     o->stop = args.stop.items;
     o->n_stop = args.stop.count;
     o->precision = cli_precision();
+    if (model->recipe.kind == PM_KIND_TEXT_AUTOREGRESSIVE)
+        cli_use_few_threads(pm_model_info_of(model).parameters, o->count ? o->count : 1);
     pm_status status = cli_open_device(&device, error);
     if (status == PM_OK) status = cli_sample_text(device, model, &text, error);
     pm_device_close(device);

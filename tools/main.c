@@ -2,6 +2,7 @@
  * code. */
 #include "cli.h"
 #include "commands.h"
+#include "cpu_driver.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,22 +103,9 @@ static pm_status run(int argc, char **argv, const cli_line *line, pm_error *erro
     return status == PM_OK ? closed : status;
 }
 
-/* Mesa's CPU driver makes vectors of 256 bits unless it is told before it is loaded. Of 512, kernels that add
- * up products are 1.1 to 1.8 times as fast where the processor has such (docs/performance.md); no bit
- * changes. A program's environment is the program's, so that the library leaves it alone. */
-static void choose_vector_width(void)
-{
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
-        (void)setenv("LP_NATIVE_VECTOR_WIDTH", "512", 0);
-    }
-#endif
-}
-
 int main(int argc, char **argv)
 {
-    choose_vector_width();
+    cli_use_wide_vectors();
     pm_error error = {0};
     cli_line line;
     const char **room = calloc((size_t)argc + 1, sizeof *room);
