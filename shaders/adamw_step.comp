@@ -4,6 +4,7 @@
 #version 460
 #include "pumice.glsl"
 #include "exact.glsl"
+#include "good_norm.glsl"
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -20,15 +21,12 @@ PM_INPUT(3, corrections)
 PM_INPUT(4, averages)
 PM_OUTPUT4(5, result);
 
-// Bits of 2^60: from there on, infinite and NaN included, the step is skipped.
-const uint NORM_LIMIT = 0x5d800000u;
-
 void main()
 {
     if (gl_GlobalInvocationID.x != 0) return;
     uint step = counter(0);
     float n = norm(0);
-    bool apply = floatBitsToUint(n) < NORM_LIMIT;
+    bool apply = good_norm(n);
     float factor = 1.0;
     if (apply && p.clip > 0.0 && n > p.clip) factor = pm_div(p.clip, n);
     float average = 0.0;

@@ -2,6 +2,7 @@
 // runtime/ops/loss_scale.c. Scales are powers of two: all that is computed here is exact.
 #version 460
 #include "pumice.glsl"
+#include "good_norm.glsl"
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -15,13 +16,10 @@ PM_INOUT(1, scale);   // [1]
 PM_INOUT(2, inverse); // [1]: its inverse
 PM_INOUT_UINT(3, counts); // [2]: good steps in a row since the scale changed; steps that were skipped
 
-// Bits of 2^60: from there on, infinite and NaN included, AdamW skips the step (adamw_step.comp).
-const uint NORM_LIMIT = 0x5d800000u;
-
 void main()
 {
     if (gl_GlobalInvocationID.x != 0) return;
-    bool good = floatBitsToUint(norm(0)) < NORM_LIMIT;
+    bool good = good_norm(norm(0)); // else AdamW skips the step
     uint steps = good ? counts[0] + 1 : 0;
     float factor = good ? 1.0 : 0.5;
     if (steps >= p.patience) {

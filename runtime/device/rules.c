@@ -64,9 +64,9 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.tile_vec4s = 64;
         rules.attention_block = 32;
         rules.near_terms = 512;
+        rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS);
+        rules.on &= ~rules.idle;
     }
-    if (rules.is_cpu) rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS);
-    rules.on &= ~rules.idle;
     memcpy(rules.matrix, facts->matrix, sizeof rules.matrix);
     rules.matrix_subgroup = facts->matrix_subgroup;
     if (pm_on(&rules, PM_SHARED_TILES) || pm_on(&rules, PM_MATRIX_UNITS)) {

@@ -82,6 +82,13 @@ static inline const pm_tensor_info *pm_info(const pm_graph *graph, pm_tensor ten
     return &graph->tensors[tensor.id < graph->n_tensors ? tensor.id : 0];
 }
 
+/* Whether two tensors begin at the same place of the same memory, or neither is there. */
+static inline bool pm_same_place(const pm_graph *graph, pm_tensor a, pm_tensor b)
+{
+    const pm_tensor_info *x = pm_info(graph, a), *y = pm_info(graph, b);
+    return pm_is(a) == pm_is(b) && x->base == y->base && x->offset == y->offset;
+}
+
 uint32_t pm_shape_count(pm_shape shape);
 bool pm_shape_equal(pm_shape a, pm_shape b);
 size_t pm_dtype_size(pm_dtype dtype);

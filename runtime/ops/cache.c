@@ -70,8 +70,8 @@ static bool joins(const pm_lowering *lowering, const pm_node *first, const pm_no
     for (uint32_t i = IN_CACHE; i <= IN_ROWS; i++) {
         if (!pm_shape_equal(pm_shape_of(graph, first->in[i]), pm_shape_of(graph, other->in[i]))) return false;
     }
-    const pm_tensor_info *a = pm_info(graph, first->in[IN_FIRST]), *b = pm_info(graph, other->in[IN_FIRST]);
-    return pm_on(lowering->rules, PM_JOINED_CACHES) && a->base == b->base && a->offset == b->offset;
+    return pm_on(lowering->rules, PM_JOINED_CACHES) &&
+           pm_same_place(graph, first->in[IN_FIRST], other->in[IN_FIRST]);
 }
 
 static bool lower_joined(pm_lowering *lowering, const pm_node *const *nodes, uint32_t count)

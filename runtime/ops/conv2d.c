@@ -75,13 +75,6 @@ static void shape_conv2d_weight(pm_graph *graph, pm_node *node)
 
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
-static uint32_t log2_of(uint32_t power)
-{
-    uint32_t log2 = 0;
-    while (power >> (log2 + 1)) log2++;
-    return log2;
-}
-
 /* Of the weights, what a window has of them. */
 static void prepare_window(pm_lowering *lowering, const conv_attr *c, const pm_window *weight, bool flip,
                            pm_tensor prepared)
@@ -184,7 +177,7 @@ static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
                               c->top,
                               c->left,
                               c->stride,
-                              log2_of(spread),
+                              pm_log2_of(spread),
                               tile.log2_lanes,
                               last && pm_is(o->bias) ? HAS_BIAS : 0,
                               taps.first,

@@ -3,6 +3,7 @@
  * differentiated, and the gradient by its inverse afterwards, both exactly. When a gradient overflows, its
  * norm is infinite, AdamW skips the step, and the scale is halved; after many good steps it is doubled. */
 #include "ops/check.h"
+#include "ops/good_norm.h"
 #include "ops/table.h"
 
 enum { IN_NORM, IN_SCALE, IN_INVERSE, IN_COUNTS, N_IN };
@@ -11,8 +12,6 @@ typedef struct loss_scale_attr {
     uint32_t patience;
     float first, least, most;
 } loss_scale_attr;
-
-static const double norm_limit = 1152921504606846976.0; /* 2^60, as in ops/optimizer.c */
 
 static void shape_loss_scale(pm_graph *graph, pm_node *node)
 {
@@ -41,7 +40,7 @@ static void reference_loss_scale(const pm_reference *ref)
         *scale = (double)attr->first;
         *inverse = 1.0 / *scale;
     }
-    bool good = ref->in[IN_NORM].f[0] < norm_limit; /* false for NaN */
+    bool good = pm_good_norm(ref->in[IN_NORM].f[0]);
     double factor = good ? 1.0 : 0.5;
     counts[0] = good ? counts[0] + 1 : 0;
     counts[1] += !good;

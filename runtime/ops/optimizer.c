@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "ops/chunk_sum.h"
 #include "ops/flat.h"
+#include "ops/good_norm.h"
 #include "ops/reduce.h"
 #include "ops/table.h"
 
@@ -111,8 +112,6 @@ typedef struct adamw_attr {
     float beta1, beta2, eps, weight_decay, clip;
 } adamw_attr;
 
-static const double norm_limit = 1152921504606846976.0; /* 2^60, as in shaders/adamw_step.comp */
-
 static void shape_adamw(pm_graph *graph, pm_node *node)
 {
     (void)graph; /* pm_adamw has looked at everything */
@@ -187,7 +186,7 @@ static void reference_adamw(const pm_reference *ref)
     double rate = in[IN_RATES].f[row_of(&in[IN_RATES], step)];
     const double *correction = in[IN_CORRECTIONS].f + 2 * (size_t)row_of(&in[IN_CORRECTIONS], step);
     double factor = attr->clip > 0.0f && norm > (double)attr->clip ? (double)attr->clip / norm : 1.0;
-    bool apply = norm < norm_limit; /* false for NaN */
+    bool apply = pm_good_norm(norm);
     for (uint32_t i = 0; i < in[IN_PARAMS].count; i++) {
         double *p = &in[IN_PARAMS].f[i], *m = &in[IN_FIRST].f[i], *v = &in[IN_SECOND].f[i];
         if (apply) {

@@ -126,10 +126,7 @@ static bool joins(const pm_lowering *lowering, const pm_node *first, const pm_no
     const rope_attr *a = PM_ATTR(rope_attr, first), *b = PM_ATTR(rope_attr, other);
     bool alike = a->heads == b->heads && a->pairs == b->pairs && a->sign == b->sign &&
                  pm_shape_equal(pm_shape_of(graph, first->in[IN_X]), pm_shape_of(graph, other->in[IN_X]));
-    for (uint32_t i = IN_TABLE; i <= IN_FIRST; i++) {
-        const pm_tensor_info *x = pm_info(graph, first->in[i]), *y = pm_info(graph, other->in[i]);
-        alike &= pm_is(first->in[i]) == pm_is(other->in[i]) && x->base == y->base && x->offset == y->offset;
-    }
+    for (uint32_t i = IN_TABLE; i <= IN_FIRST; i++) alike &= pm_same_place(graph, first->in[i], other->in[i]);
     return pm_on(lowering->rules, PM_JOINED_CACHES) && alike && pm_count_of(graph, first->in[IN_X]) <= FEW;
 }
 

@@ -91,12 +91,6 @@ bool pm_lower_row_product(pm_lowering *lowering, const pm_product *p, uint32_t t
     return is_row_product(lowering->rules, p, terms) && lower(lowering, p, 1, terms);
 }
 
-static bool same_range(const pm_graph *graph, pm_tensor a, pm_tensor b)
-{
-    const pm_tensor_info *x = pm_info(graph, a), *y = pm_info(graph, b);
-    return x->base == y->base && x->offset == y->offset;
-}
-
 static bool same_root(const pm_graph *graph, pm_tensor a, pm_tensor b)
 {
     if (pm_is(a) != pm_is(b)) return false;
@@ -108,7 +102,7 @@ bool pm_row_products_join(const pm_lowering *lowering, const pm_product *first, 
     const pm_graph *graph = lowering->graph;
     const pm_rules *rules = lowering->rules;
     bool alike = first->layout == other->layout && first->k == other->k &&
-                 same_range(graph, first->a, other->a) && same_root(graph, first->b, other->b) &&
+                 pm_same_place(graph, first->a, other->a) && same_root(graph, first->b, other->b) &&
                  same_root(graph, first->bias, other->bias);
     bool whole = first->k % 4 == 0 && first->n % 4 == 0 && other->n % 4 == 0;
     bool plain = !pm_is(first->residual) && !pm_is(other->residual) &&

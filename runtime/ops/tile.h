@@ -44,6 +44,13 @@ static inline uint32_t pm_round4(uint32_t elements)
     return (elements + 3) / 4 * 4;
 }
 
+static inline uint32_t pm_log2_of(uint32_t power)
+{
+    uint32_t log2 = 0;
+    while (power >> (log2 + 1)) log2++;
+    return log2;
+}
+
 /* x [count, rows, width] with each row made whole vec4s and `rows` made rows_out, zeros being appended: a
  * scratch tensor, or x itself where nothing is missing. */
 pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t rows, uint32_t width,

@@ -1,13 +1,8 @@
 /* Which tile serves a shape: on CPU drivers and where outputs are small a register tile, else on GPUs one
  * through shared memory, in precision fast one for matrix units. See tile.h. */
+#include "device/tuning.h"
 #include "ops/slab.h"
 #include "ops/tile.h"
-
-/* Few tiles, since a driver compiles each long unrolled kernel anew. In the order of preference where costs
- * are equal. */
-typedef struct tile_size {
-    uint32_t rows, columns;
-} tile_size;
 
 /* Lanes of a workgroup (0: pm_rules.gemm_lanes), and how many of them lie side by side. */
 typedef struct lane_shape {
@@ -15,15 +10,17 @@ typedef struct lane_shape {
 } lane_shape;
 
 typedef struct choices {
-    const tile_size *sizes;
+    const pm_tile_size *sizes;
     const lane_shape *shapes;
     uint32_t n_sizes, n_shapes;
 } choices;
 
-static const tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {16, 1}, {4, 4}};
-static const tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
-static const tile_size shared_sizes[] = {{8, 2}, {4, 2}, {8, 1}, {4, 1}};
-static const tile_size small_shared_sizes[] = {{4, 1}}; /* where registers are few; see rules.c */
+/* Few tiles, since a driver compiles each long unrolled kernel anew. In the order of preference where costs
+ * are equal. */
+static const pm_tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {16, 1}, {4, 4}};
+static const pm_tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
+static const pm_tile_size shared_sizes[] = {{8, 2}, {4, 2}, {8, 1}, {4, 1}};
+static const pm_tile_size small_shared_sizes[] = {{4, 1}}; /* where registers are few; see rules.c */
 static const lane_shape cpu_shapes[] = {{0, 2}, {0, 3}, {0, 1}, {0, 4}, {0, 0}};
 static const lane_shape gpu_shapes[] = {{0, 3}, {0, 2}, {0, 4}, {0, 1}, {0, 0}};
 static const lane_shape shared_shapes[] = {{256, 4}, {128, 4}, {128, 3}, {64, 3}, {64, 2}, {64, 4}};
@@ -62,7 +59,7 @@ static double cost_of(const pm_rules *rules, const pm_tile *tile, const sizes *o
     return vec4s * each / (busy < 1.0 ? busy : 1.0);
 }
 
-static pm_tile tile_of(tile_size size, lane_shape shape, uint32_t m, uint32_t n)
+static pm_tile tile_of(pm_tile_size size, lane_shape shape, uint32_t m, uint32_t n)
 {
     pm_tile tile = {
         .rows = size.rows, .columns = size.columns, .log2_lanes = shape.log2_wide, .lanes = shape.lanes};
@@ -98,7 +95,7 @@ static choices choices_of(const pm_rules *rules, bool shared)
 static void find_tile(const pm_rules *rules, bool shared, const sizes *output, pm_tile *best)
 {
     choices c = choices_of(rules, shared);
-    tile_size pinned = {rules->tile[0], rules->tile[1]};
+    pm_tile_size pinned = {rules->tile[0], rules->tile[1]};
     if (pinned.rows) {
         c.sizes = &pinned;
         c.n_sizes = 1;
@@ -139,9 +136,8 @@ pm_tile pm_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t 
 
 pm_tile pm_flattest_tile(const pm_rules *rules, uint32_t m, uint32_t n)
 {
-    uint32_t log2_lanes = 0;
-    while (rules->gemm_lanes >> (log2_lanes + 1)) log2_lanes++;
-    return tile_of((tile_size){4, 1}, (lane_shape){rules->gemm_lanes, log2_lanes}, m, n);
+    lane_shape flat = {rules->gemm_lanes, pm_log2_of(rules->gemm_lanes)};
+    return tile_of((pm_tile_size){4, 1}, flat, m, n);
 }
 
 /* Terms that a tile for matrix units brings at a time: of 32, what an invocation brings spills on Intel. */
@@ -188,7 +184,7 @@ pm_tile pm_matrix_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, ui
 {
     /* Blocks of 128 x 128, 128 x 64, 64 x 64 and 128 x 32. */
     static const struct {
-        tile_size size;
+        pm_tile_size size;
         lane_shape shape;
     } blocks[] = {{{8, 2}, {256, 4}}, {{4, 2}, {256, 3}}, {{4, 2}, {128, 3}}, {{8, 1}, {128, 3}}};
     sizes output = {count, m, n};
@@ -216,12 +212,10 @@ static void spec_matrix(pm_dispatch *dispatch, const pm_rules *rules, const pm_t
 void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)
 {
     enum { FIRST = 7 }; /* its number */
-    uint32_t log2_high = 0;
     if (tile->shared_bytes == 0) return;
-    while (tile->lanes >> (tile->log2_lanes + log2_high + 1)) log2_high++;
     while (dispatch->n_spec < FIRST) pm_spec(dispatch, 0);
     pm_spec(dispatch, tile->log2_lanes);
-    pm_spec(dispatch, log2_high);
+    pm_spec(dispatch, pm_log2_of(tile->lanes) - tile->log2_lanes);
     pm_spec(dispatch, tile->part_rows ? matrix_terms(rules) : BLOCK_TERMS);
     dispatch->shared_bytes = tile->shared_bytes;
     if (tile->part_rows) spec_matrix(dispatch, rules, tile);

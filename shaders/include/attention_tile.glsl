@@ -96,6 +96,10 @@ uint first_query(uint key)
 
 const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
 
+// b[n] = the vec4 of row `from` + n of `theirs`.
+#define ATTENTION_FETCH(b, theirs, their_start, from)                                                            \
+    [[unroll]] for (uint n = 0; n < AHEAD; n++) b[n] = theirs(their_start((from) + n), quad, p.head_width);
+
 // product[t][j] = inner product of row first_row + t of `mine` with row first + j of `theirs`; my_start and
 // their_start are query_start or key_start.
 #define ATTENTION_PRODUCTS(product, mine, my_start, theirs, their_start, first)                              \
@@ -106,9 +110,7 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
         vec4 a[TILE], b[AHEAD];                                                                              \
         [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = mine(my_start(first_row + t), quad, p.head_width); \
         [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD) {                                                 \
-            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
-                b[n] = theirs(their_start((first) + j + n), quad, p.head_width);                             \
-            }                                                                                                \
+            ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                             \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                 \
                     float sum = PM_MAD(a[t].x, b[n].x, product[t][j + n]);                                   \
@@ -132,9 +134,7 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
             }                                                                                                   \
         }                                                                                                       \
         [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD) {                                                    \
-            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
-                b[n] = theirs(their_start((first) + j + n), quad, p.head_width);                                \
-            }                                                                                                   \
+            ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                                \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                    \
                     sum[t] = PM_MAD(vec4(weight[t][j + n]), b[n], sum[t]);                                      \
