@@ -7,6 +7,8 @@
 #include "bench_time.h"
 #include "cli.h"
 
+#include "recipes/recipe.h"
+
 /* What the options say. */
 typedef struct bench_options {
     const char *data, *layout, *baseline;
@@ -15,6 +17,9 @@ typedef struct bench_options {
 } bench_options;
 
 extern bench_options bench_args;
+
+/* What `layout` may be, in the order of pm_layout; ended by NULL. */
+extern const char *const bench_layouts[];
 
 /* Steps of sampling that do not count: in the first the plan measures itself, in the next the queue fills. */
 enum { BENCH_WARM_UP_STEPS = 6 };
@@ -69,6 +74,9 @@ pm_status bench_kernel_rows(pm_device *device, const bench_kernel *kernel, const
 
 /* bench_shapes.c: n is BATCH HEIGHT WIDTH IN OUT KERNEL STRIDE, as the command takes them. */
 pm_tensor bench_build_conv(pm_graph *graph, const uint32_t *n);
+
+/* bench_model.c: a recipe with the batch that the options say, and with that data unless it is NULL. */
+pm_status bench_load_recipe(const char *name, const char *data, pm_recipe *out, pm_error *error);
 
 /* bench_memory.c: peak memory of the training plan of a recipe, or (NULL) of all that are built in, whose
  * data need not be here. */

@@ -41,14 +41,10 @@ static pm_status find_needs(pm_device *device, pm_recipe *recipe, pm_plan_stats 
     pm_training_data data = {0};
     pm_status status = PM_OK;
     pm_plan_options options = {.precision = cli_precision()};
-    if (bench_args.batch) recipe->training.batch = bench_args.batch;
-    if (!fit_to_known(recipe, &data, &status, error)) {
-        status = cli_source_open(recipe, &source, error);
-        data.pictures = source.pictures;
-        data.tokens = source.corpus.train;
-        data.n_tokens = source.corpus.n_train;
-    }
-    if (status == PM_OK) status = pm_trainer_needs(device, recipe, &data, &options, out, error);
+    if (fit_to_known(recipe, &data, &status, error))
+        return status == PM_OK ? pm_trainer_needs(device, recipe, &data, &options, out, error) : status;
+    status = cli_source_open(recipe, &source, error);
+    if (status == PM_OK) status = cli_trainer_needs(device, recipe, &source, out, error);
     cli_source_close(&source);
     return status;
 }
@@ -73,8 +69,7 @@ static pm_status recipe_row(pm_device *device, const char *name, const char *dat
 {
     pm_recipe recipe;
     pm_plan_stats needs;
-    pm_status status = pm_recipe_load(name, &recipe, error);
-    if (status == PM_OK && data) (void)snprintf(recipe.data.source, sizeof recipe.data.source, "%s", data);
+    pm_status status = bench_load_recipe(name, data, &recipe, error);
     if (status == PM_OK) status = find_needs(device, &recipe, &needs, error);
     if (status == PM_OK) memory_row(report, &recipe, &needs);
     return status;

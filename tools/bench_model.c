@@ -1,5 +1,6 @@
 /* `pumice bench train` and `pumice bench sample`: a step of a recipe or of a model, as a whole. */
 #include "bench.h"
+#include "bench_models.h"
 #include "sheet.h"
 #include "source.h"
 
@@ -42,6 +43,15 @@ static pm_status report_step(const char *what, pm_device *device, const bench_ti
 
 /* ---- Training ------------------------------------------------------------------------------------------ */
 
+pm_status bench_load_recipe(const char *name, const char *data, pm_recipe *out, pm_error *error)
+{
+    pm_status status = pm_recipe_load(name, out, error);
+    if (status != PM_OK) return status;
+    if (bench_args.batch) out->training.batch = bench_args.batch;
+    if (data) (void)snprintf(out->data.source, sizeof out->data.source, "%s", data);
+    return PM_OK;
+}
+
 pm_status bench_run_train(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
                           pm_error *error)
 {
@@ -52,10 +62,8 @@ pm_status bench_run_train(pm_device *device, uint32_t count, const char *const *
     char what[128];
     (void)count;
     pm_plan_options plan_options = {.precision = cli_precision()};
-    pm_status status = pm_recipe_load(words[1], &recipe, error);
+    pm_status status = bench_load_recipe(words[1], bench_args.data, &recipe, error);
     if (status != PM_OK) return status;
-    if (bench_args.batch) recipe.training.batch = bench_args.batch;
-    if (bench_args.data) (void)snprintf(recipe.data.source, sizeof recipe.data.source, "%s", bench_args.data);
     status = cli_source_open(&recipe, &source, error);
     if (status == PM_OK)
         status = cli_create_trainer(device, &recipe, &source, &plan_options, &trainer, error);
@@ -70,51 +78,25 @@ pm_status bench_run_train(pm_device *device, uint32_t count, const char *const *
 
 /* ---- Pictures ------------------------------------------------------------------------------------------ */
 
-typedef struct step_times {
-    double last, seconds[BENCH_MOST_SAMPLES];
-    uint32_t calls, count;
-} step_times;
-
 /* A call comes when all but the last few submits are done, so that the time between two is that of a step. */
 static bool on_step(void *user, uint32_t done, uint32_t total)
 {
-    step_times *times = user;
-    double now = cli_seconds();
     (void)done;
     (void)total;
-    if (times->calls++ >= BENCH_WARM_UP_STEPS && times->count < BENCH_MOST_SAMPLES)
-        times->seconds[times->count++] = now - times->last;
-    times->last = now;
-    return !cli_stopped();
+    return bench_clock_tick(user);
 }
 
-typedef struct forward {
-    const pm_recipe *recipe;
-    uint32_t rows;
-} forward;
-
-static void build_forward(pm_graph *graph, const void *user)
+/* The network's pass makes up nearly all of a step: its operations are those of a plan of it alone. */
+static pm_status count_flops(pm_device *device, const pm_unet_config *net, uint32_t rows, double *flops,
+                             pm_error *error)
 {
-    const forward *f = user;
-    const pm_unet_config *net = &f->recipe->unet;
-    pm_tensor x =
-        pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(f->rows, net->height, net->width, net->channels));
-    pm_tensor t = pm_state(graph, "t", PM_DTYPE_U32, PM_SHAPE(f->rows));
-    pm_tensor label = net->classes ? pm_state(graph, "label", PM_DTYPE_U32, PM_SHAPE(f->rows)) : PM_NONE;
-    pm_output(graph, pm_unet(graph, net, x, t, label, PM_NONE));
-}
-
-/* The network's pass makes up nearly all of a step: its operations are counted by planning it alone. */
-static pm_status count_flops(pm_device *device, const forward *f, double *flops, pm_error *error)
-{
-    pm_plan *plan = NULL;
+    pm_plan_stats needs;
     pm_graph *graph = pm_graph_create();
     if (!graph) return pm_fail(error, PM_NO_MEMORY, "bench: out of host memory");
-    build_forward(graph, f);
+    pm_output(graph, bench_build_unet(graph, net, rows));
     pm_status status = pm_graph_status(graph, error);
-    if (status == PM_OK) status = pm_plan_create(device, graph, NULL, &plan, error);
-    if (status == PM_OK) *flops = pm_plan_stats_of(plan).flops;
-    pm_plan_destroy(plan);
+    if (status == PM_OK) status = pm_plan_needs(device, graph, NULL, &needs, error);
+    if (status == PM_OK) *flops = needs.flops;
     pm_graph_destroy(graph);
     return status;
 }
@@ -122,7 +104,7 @@ static pm_status count_flops(pm_device *device, const forward *f, double *flops,
 static pm_status run_sample_pictures(const pm_model *model, pm_device *device, bench_report *report,
                                      pm_error *error)
 {
-    step_times times = {0};
+    bench_clock times = {.warm_up = BENCH_WARM_UP_STEPS};
     bench_timing timing = {0};
     char what[128];
     pm_status status = PM_OK;
@@ -137,13 +119,13 @@ static pm_status run_sample_pictures(const pm_model *model, pm_device *device, b
     o.user = &times;
     uint8_t *pixels = calloc((size_t)o.count * info.height * info.width, info.channels);
     bool doubled = o.guidance != 1.0f && o.guidance != 0.0f;
-    forward f = {.recipe = &model->recipe, .rows = doubled ? 2 * o.count : o.count};
+    uint32_t rows = doubled ? 2 * o.count : o.count;
     if (!pixels) status = pm_fail(error, PM_NO_MEMORY, "bench: out of host memory");
     if (status == PM_OK) status = pm_model_sample(device, model, &o, pixels, NULL, error);
     if (status == PM_OK && times.count == 0)
         status = pm_fail(error, PM_FAILED, "stopped before anything was measured");
     if (status == PM_OK) bench_timing_from(&timing, times.seconds, times.count);
-    if (status == PM_OK) status = count_flops(device, &f, &timing.flops, error);
+    if (status == PM_OK) status = count_flops(device, &model->recipe.unet, rows, &timing.flops, error);
     (void)snprintf(what, sizeof what, "sample %s, batch %" PRIu32 "%s", info.name, o.count,
                    doubled ? " with guidance" : "");
     if (status == PM_OK)

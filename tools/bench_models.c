@@ -84,6 +84,15 @@ pm_transformer_config bench_llama(void)
     };
 }
 
+pm_tensor bench_build_unet(pm_graph *graph, const pm_unet_config *config, uint32_t rows)
+{
+    pm_tensor x =
+        pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(rows, config->height, config->width, config->channels));
+    pm_tensor t = pm_state(graph, "t", PM_DTYPE_U32, PM_SHAPE(rows));
+    pm_tensor label = config->classes ? pm_state(graph, "label", PM_DTYPE_U32, PM_SHAPE(rows)) : PM_NONE;
+    return pm_unet(graph, config, x, t, label, PM_NONE);
+}
+
 /* ---- Parameters ---------------------------------------------------------------------------------------- */
 
 static uint32_t count_and_destroy(pm_graph *graph)
@@ -100,11 +109,7 @@ uint32_t bench_unet_parameters(const pm_unet_config *config)
 {
     pm_graph *graph = pm_graph_create();
     if (!graph) return 0;
-    pm_tensor x =
-        pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(1, config->height, config->width, config->channels));
-    pm_tensor t = pm_state(graph, "t", PM_DTYPE_U32, PM_SHAPE(1));
-    pm_tensor label = config->classes ? pm_state(graph, "label", PM_DTYPE_U32, PM_SHAPE(1)) : PM_NONE;
-    (void)pm_unet(graph, config, x, t, label, PM_NONE);
+    (void)bench_build_unet(graph, config, 1);
     return count_and_destroy(graph);
 }
 

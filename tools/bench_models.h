@@ -25,6 +25,9 @@ void bench_model_free(bench_model *model);
  * head, 512 tokens, a context of 1024. */
 pm_transformer_config bench_llama(void);
 
+/* A pass of a U-Net over so many pictures, timesteps and labels that are states. */
+pm_tensor bench_build_unet(pm_graph *graph, const pm_unet_config *config, uint32_t rows);
+
 /* Numbers that are trained; 0 when something is wrong with the configuration. */
 uint32_t bench_unet_parameters(const pm_unet_config *config);
 uint32_t bench_transformer_parameters(const pm_transformer_config *config);

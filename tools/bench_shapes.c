@@ -18,12 +18,10 @@ static pm_tensor leaf(pm_graph *graph, const char *name, pm_shape shape)
     return pm_param(graph, name, shape, (pm_init){PM_INIT_UNIFORM, 1});
 }
 
-/* In the order of pm_layout. */
 static pm_layout chosen_layout(void)
 {
-    static const char *const names[] = {"AB", "ABT", "ATB"};
     uint32_t layout = PM_AB;
-    while (layout < PM_ATB && strcmp(bench_args.layout, names[layout]) != 0) layout++;
+    while (layout < PM_ATB && strcmp(bench_args.layout, bench_layouts[layout]) != 0) layout++;
     return (pm_layout)layout;
 }
 

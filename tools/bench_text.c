@@ -22,11 +22,6 @@ static void build_prompt(pm_graph *graph, const void *user)
 
 /* ---- The sampler --------------------------------------------------------------------------------------- */
 
-typedef struct clock_of_tokens {
-    double last, seconds[BENCH_MOST_SAMPLES];
-    uint32_t calls, count;
-} clock_of_tokens;
-
 static pm_status keep_random(void *user, pm_plan *plan, const pm_graph *graph, pm_error *error)
 {
     (void)user;
@@ -38,21 +33,17 @@ static pm_status keep_random(void *user, pm_plan *plan, const pm_graph *graph, p
 
 static bool on_token(void *user, uint32_t index, const uint32_t *tokens)
 {
-    clock_of_tokens *c = user;
-    double now = cli_seconds();
     (void)index;
     (void)tokens;
-    if (c->calls++ >= WARM_UP && c->count < BENCH_MOST_SAMPLES) c->seconds[c->count++] = now - c->last;
-    c->last = now;
-    return !cli_stopped();
+    return bench_clock_tick(user);
 }
 
 static pm_status sample(pm_device *device, const pm_transformer_config *config, uint32_t length,
-                        clock_of_tokens *c, pm_ar_timing *timing, pm_error *error)
+                        bench_clock *c, pm_ar_timing *timing, pm_error *error)
 {
     uint32_t prompt[PROMPT];
     for (uint32_t i = 0; i < PROMPT; i++) prompt[i] = i * 7 % config->vocabulary;
-    *c = (clock_of_tokens){0};
+    *c = (bench_clock){.warm_up = WARM_UP};
     pm_ar_options options = {.batch = 1,
                              .length = length,
                              .draw = {.temperature = 1.0f},
@@ -80,7 +71,7 @@ static pm_status time_first_passes(pm_device *device, const pm_transformer_confi
 {
     double seconds[BENCH_MOST_SAMPLES];
     uint32_t taken = 0;
-    clock_of_tokens ignored;
+    bench_clock ignored;
     pm_ar_timing timing;
     pm_status status = sample(device, config, 1, &ignored, &timing, error); /* makes the pipelines */
     while (status == PM_OK && taken < bench_args.samples && !(cli_stopped() && taken > 0)) {
@@ -97,7 +88,7 @@ pm_status bench_text_rows(pm_device *device, bench_report *report, pm_error *err
     const pm_transformer_config config = bench_llama();
     double million = 1e-6 * bench_transformer_parameters(&config);
     char name[120];
-    clock_of_tokens tokens;
+    bench_clock tokens;
     pm_ar_timing ignored;
     bench_timing timing;
     pm_status status = bench_time_graph(device, build_prompt, &config, bench_args.samples, &timing, error);

@@ -26,6 +26,15 @@ void bench_timing_from(bench_timing *timing, double *samples, uint32_t count)
     timing->samples = count;
 }
 
+bool bench_clock_tick(bench_clock *clock)
+{
+    double now = cli_seconds();
+    if (clock->calls++ >= clock->warm_up && clock->count < BENCH_MOST_SAMPLES)
+        clock->seconds[clock->count++] = now - clock->last;
+    clock->last = now;
+    return !cli_stopped();
+}
+
 static bool bound_before(const pm_dispatch *dispatch, uint32_t b)
 {
     for (uint32_t i = 0; i < b; i++) {

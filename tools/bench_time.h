@@ -17,6 +17,16 @@ typedef struct bench_timing {
 /* Sorts `samples` and fills median, least and most. */
 void bench_timing_from(bench_timing *timing, double *samples, uint32_t count);
 
+/* The times between ticks, but for the first `warm_up`, in what `seconds` has room for. */
+typedef struct bench_clock {
+    uint32_t warm_up;
+    double last, seconds[BENCH_MOST_SAMPLES];
+    uint32_t calls, count;
+} bench_clock;
+
+/* False when the user wants it all to end. */
+bool bench_clock_tick(bench_clock *clock);
+
 /* Runs a plan until it is warm, then takes `samples` measurements of several runs each. */
 pm_status bench_time_plan(pm_plan *plan, uint32_t samples, bench_timing *out, pm_error *error);
 

@@ -17,10 +17,8 @@ static pm_status ask_recipe(pm_device *device, const char *name, pm_error *error
     pm_recipe recipe;
     pm_plan_stats stats;
     cli_source source = {0};
-    pm_status status = pm_recipe_load(name, &recipe, error);
+    pm_status status = bench_load_recipe(name, bench_args.data, &recipe, error);
     if (status != PM_OK) return status;
-    if (bench_args.batch) recipe.training.batch = bench_args.batch;
-    if (bench_args.data) (void)snprintf(recipe.data.source, sizeof recipe.data.source, "%s", bench_args.data);
     status = cli_source_open(&recipe, &source, error);
     if (status == PM_OK) status = cli_trainer_needs(device, &recipe, &source, &stats, error);
     cli_source_close(&source);

@@ -9,8 +9,7 @@
 
 bench_options bench_args;
 
-/* In the order of pm_layout. */
-static const char *const layouts[] = {"AB", "ABT", "ATB", NULL};
+const char *const bench_layouts[] = {"AB", "ABT", "ATB", NULL};
 
 static const cli_option options[] = {
     {.name = "repeats",
@@ -41,7 +40,7 @@ static const cli_option options[] = {
      .type = CLI_CHOICE,
      .argument = "LAYOUT",
      .value = &bench_args.layout,
-     .choices = layouts,
+     .choices = bench_layouts,
      .fallback = "AB",
      .help = "of matmul: which operand lies transposed in memory: none, B or A"},
     {.name = "batch",

@@ -97,12 +97,17 @@ compiles_table() {
     done
 }
 
+# table_head COLUMNS: with semicolons between.
+table_head() {
+    printf '| GPU | %s |\n' "${1//;/ | }"
+    printf '|---|%s\n' "$(tr -dc ';\n' <<<"$1;" | sed 's/;/---|/g')"
+}
+
 hot='matmul AB;matmul ABT;matmul ATB;conv2d;conv2d_weight;attention;attention_dq;attention_dkv;norm_moments;norm_apply;cross_entropy'
 
 hot_table() {
     local file
-    printf '| GPU | %s |\n' "${hot//;/ | }"
-    printf '|---|%s\n' "$(tr -dc ';\n' <<<"$hot;" | sed 's/;/---|/g')"
+    table_head "$hot"
     for file in $(ordered "$1" compile); do
         awk -v gpu="$(basename "$file" .compile)" -v hot="$hot" -v variant="$2" "$report_functions"'
             is_row() && $2 == variant {
@@ -126,8 +131,7 @@ loops='matmul AB;matmul ABT;matmul ATB;conv2d;conv2d_weight'
 
 loop_table() {
     local file
-    printf '| GPU | %s |\n' "${loops//;/ | }"
-    printf '|---|%s\n' "$(tr -dc ';\n' <<<"$loops;" | sed 's/;/---|/g')"
+    table_head "$loops"
     for file in $(ordered "$1" compile); do
         awk -v gpu="$(basename "$file" .compile)" -v loops="$loops" -v variant="$2" "$report_functions"'
             function given(x) { return x == "-" ? "not given" : x }
