@@ -5,6 +5,9 @@
 #include "unit.h"
 
 #include "device/device.h"
+#include "ops/op.h"
+
+#include <stdlib.h>
 
 static pm_device *device;
 
@@ -46,6 +49,31 @@ static inline void run_once(pm_plan *plan)
     pm_error error = {0};
     expect_ok(pm_plan_run(plan, 1, &error), &error);
     expect_ok(pm_plan_wait(plan, &error), &error);
+}
+
+/* Plans the gradient of the sum of squares of a case's output. The caller destroys both. */
+static inline pm_tensor plan_gradient(pm_device *on, const pm_case *test, pm_graph **graph, pm_plan **plan)
+{
+    pm_error error = {0};
+    *graph = pm_graph_create();
+    pm_tensor y = test->build(*graph, test->p);
+    pm_tensor gradient = pm_backward(*graph, pm_sum(*graph, pm_mul(*graph, y, y)));
+    pm_output(*graph, gradient);
+    expect_ok(pm_plan_create(on, *graph, NULL, plan, &error), &error);
+    return gradient;
+}
+
+/* Runs a plan of it and ends both; the values are to be freed. */
+static inline void *run_gradient(pm_graph *graph, pm_plan *plan, pm_tensor gradient, size_t *bytes)
+{
+    *bytes = pm_bytes_of(graph, gradient);
+    void *values = malloc(*bytes);
+    assert_non_null(values);
+    run_once(plan);
+    read_from(plan, gradient, values, *bytes);
+    pm_plan_destroy(plan);
+    pm_graph_destroy(graph);
+    return values;
 }
 
 /* For a group's tear-down. */

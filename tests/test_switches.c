@@ -112,22 +112,13 @@ static void operators(pm_device *on, result *all)
             for (uint32_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
                 wanted |= !strcmp((*op)->name, cases[k].op) && !strcmp(test->name, cases[k].name);
             if (!wanted) continue;
-            pm_error error = {0};
             pm_plan *plan;
-            pm_graph *g = pm_graph_create();
-            pm_tensor y = test->build(g, test->p);
-            pm_tensor gradient = pm_backward(g, pm_sum(g, pm_mul(g, y, y)));
-            pm_output(g, gradient);
-            expect_ok(pm_plan_create(on, g, NULL, &plan, &error), &error);
-            expect_ok(pm_plan_run(plan, 1, &error), &error);
-            size_t bytes = pm_bytes_of(g, gradient);
-            void *values = malloc(bytes);
-            assert_non_null(values);
-            expect_ok(pm_plan_read(plan, gradient, values, bytes, &error), &error);
+            pm_graph *g;
+            size_t bytes;
+            pm_tensor gradient = plan_gradient(on, test, &g, &plan);
+            void *values = run_gradient(g, plan, gradient, &bytes);
             append(all, values, bytes);
             free(values);
-            pm_plan_destroy(plan);
-            pm_graph_destroy(g);
         }
     }
 }

@@ -14,23 +14,12 @@ enum { KIB = 1024 };
 /* The gradient of the sum of squares of a case's output, to be freed. */
 static void *gradient_of(pm_device *on, const pm_case *test, size_t *bytes, uint32_t *shared)
 {
-    pm_error error = {0};
     pm_plan *plan;
-    pm_graph *graph = pm_graph_create();
-    pm_tensor y = test->build(graph, test->p);
-    pm_tensor gradient = pm_backward(graph, pm_sum(graph, pm_mul(graph, y, y)));
-    pm_output(graph, gradient);
-    expect_ok(pm_plan_create(on, graph, NULL, &plan, &error), &error);
+    pm_graph *graph;
+    pm_tensor gradient = plan_gradient(on, test, &graph, &plan);
     for (uint32_t i = 0; i < plan->n_dispatches; i++)
         *shared += strstr(plan->dispatches[i].shader, "_shared") != NULL;
-    run_once(plan);
-    *bytes = pm_bytes_of(graph, gradient);
-    void *values = malloc(*bytes);
-    assert_non_null(values);
-    read_from(plan, gradient, values, *bytes);
-    pm_plan_destroy(plan);
-    pm_graph_destroy(graph);
-    return values;
+    return run_gradient(graph, plan, gradient, bytes);
 }
 
 static void compare(const pm_op *op, pm_device_limits limits)
