@@ -56,9 +56,9 @@ const char *pm_status_name(pm_status status);
 typedef struct pm_device pm_device;
 
 /* How numbers are computed. PM_EXACT: f32, the same bits on every conformant driver. PM_F32: the same kernels
- * with fma, the same bits on one driver only. PM_FAST: as PM_F32, but matrix units multiply what they can, with
- * operands rounded to f16 and sums in f32; on a device without any (PM_MATRIX_UNITS) it is PM_F32. A model
- * trained so needs pm_loss_scale. */
+ * with fma, the same bits on one driver only. PM_FAST: as PM_F32, but matrix units multiply what they can,
+ * with operands rounded to f16 and sums in f32; on a device without any (PM_MATRIX_UNITS) it is PM_F32. A
+ * model trained so needs pm_loss_scale. */
 typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1, PM_FAST = 2 } pm_precision;
 
 typedef enum pm_device_type {
@@ -89,7 +89,7 @@ typedef struct pm_device_facts {
     /* Rows, columns and terms of the fragments that matrix units multiply, f16 by f16 added up in f32, in
      * subgroups of matrix_subgroup; 0: there are none that this build can use. */
     uint32_t matrix[3], matrix_subgroup;
-    bool subgroups_vary; /* that size has to be asked for */
+    bool subgroups_vary;    /* that size has to be asked for */
     float timestamp_period; /* nanoseconds a tick; 0: no timestamps */
     bool unified_memory;    /* device-local memory can be mapped */
     bool memory_budget;     /* VK_EXT_memory_budget */
@@ -194,10 +194,10 @@ const pm_device_facts *pm_device_facts_of(const pm_device *device);
 /* Whether a feature is used: offered, and not turned off. */
 bool pm_device_uses(const pm_device *device, pm_feature feature);
 
-/* Measures which tile is the fastest for each class of products and convolutions that plans of this device have
- * asked for so far, and keeps that on disk for later ones, `again` also where it is known; *tuned is of how
- * many classes. No result changes by a bit in precision exact. GPUs are tuned on first use, when a plan asks
- * for what is not known yet; CPU drivers, whose compilers take long, only by this function. `say` may be
+/* Measures which tile is the fastest for each class of products and convolutions that plans of this device
+ * have asked for so far, and keeps that on disk for later ones, `again` also where it is known; *tuned is of
+ * how many classes. No result changes by a bit in precision exact. GPUs are tuned on first use, when a plan
+ * asks for what is not known yet; CPU drivers, whose compilers take long, only by this function. `say` may be
  * NULL. Fails as running a plan may. */
 typedef struct pm_tune_options {
     double seconds; /* to begin no other measurement after */
@@ -621,11 +621,11 @@ typedef struct pm_adamw_state {
 
 /* Euclidean norm of all elements, [1]. Not differentiable. */
 pm_tensor pm_norm_of(pm_graph *graph, pm_tensor x);
-/* Scaling of the loss, for precision fast, whose gradients pass through f16: multiply the loss by `scale` before
- * pm_backward and the gradient by `inverse` after it, then call pm_loss_scale_update with the norm of the
- * gradient. States: "loss_scale.scale" and ".inverse" [1], powers of two, which the first update sets while they
- * are zero, unless they are written before it; "loss_scale.counts" u32 [2]: good steps since the scale changed,
- * and steps that were skipped. */
+/* Scaling of the loss, for precision fast, whose gradients pass through f16: multiply the loss by `scale`
+ * before pm_backward and the gradient by `inverse` after it, then call pm_loss_scale_update with the norm of
+ * the gradient. States: "loss_scale.scale" and ".inverse" [1], powers of two, which the first update sets
+ * while they are zero, unless they are written before it; "loss_scale.counts" u32 [2]: good steps since the
+ * scale changed, and steps that were skipped. */
 #define PM_LOSS_SCALE_FIRST 65536.0f
 #define PM_LOSS_SCALE_PATIENCE 2000u /* good steps after which the scale doubles */
 typedef struct pm_loss_scale_state {
