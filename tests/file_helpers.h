@@ -3,20 +3,23 @@
 #define PM_TESTS_FILE_HELPERS_H
 
 #include "unit.h"
+#include "windows_helpers.h"
+
+#include "base/posix.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-static char test_directory[64];
+static char test_directory[128];
 
 /* For a group's set-up: makes test_directory. */
 static inline int make_test_directory(void **state)
 {
+    const char *place = pm_temporary_folder();
     (void)state;
-    strcpy(test_directory, "/tmp/pumice-test-XXXXXX");
+    if (strlen(place) > sizeof test_directory - 32) return -1;
+    (void)snprintf(test_directory, sizeof test_directory, "%s/pumice-test-XXXXXX", place);
     return mkdtemp(test_directory) ? 0 : -1;
 }
 
@@ -32,7 +35,7 @@ static inline void remove_tree(const char *path)
         }
         (void)closedir(stream);
     }
-    (void)remove(path);
+    if (unlink(path) != 0) (void)rmdir(path);
 }
 
 /* For a group's tear-down. */

@@ -122,7 +122,11 @@ static void test_library(void **state)
     (void)state;
     assert_null(pm_library_open("libno-such-thing.so.0"));
     pm_library_close(NULL);
+#ifdef _WIN32
+    void *library = pm_library_open("msvcrt.dll");
+#else
     void *library = pm_library_open("libm.so.6");
+#endif
     if (!library) skip();
     double (*root)(double) = (double (*)(double))pm_library_function(library, "sqrt");
     assert_non_null(root);

@@ -46,7 +46,7 @@ static size_t make_png(uint8_t *out, uint32_t width, uint32_t height, uint8_t de
     put_u32(header + 4, height);
     header[8] = depth;
     header[9] = colour;
-    assert_int_equal(compress(packed, &packed_bytes, rows, row_bytes), Z_OK);
+    assert_int_equal(compress(packed, &packed_bytes, rows, (uLong)row_bytes), Z_OK);
     at = put_chunk(at, "IHDR", header, 13);
     if (extra) at = put_chunk(at, extra, extra_data, extra_bytes);
     at = put_chunk(at, "IDAT", packed, packed_bytes);

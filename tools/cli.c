@@ -61,11 +61,11 @@ pm_status cli_find_model(const char *name, char *path, size_t size, pm_error *er
     static const char *const places[] = {PM_DATA_DIR "/weights", PM_SOURCE_DIR "/models/weights"};
     (void)snprintf(path, size, "%s", name);
     if (strlen(name) < size && cli_file_exists(path)) return PM_OK;
-    for (uint32_t i = 0; i < 2 && !strchr(name, '/'); i++) {
+    for (uint32_t i = 0; i < 2 && !pm_last_separator(name); i++) {
         (void)snprintf(path, size, "%s/%s.safetensors", places[i], name);
         if (cli_file_exists(path)) return PM_OK;
     }
-    if (strchr(name, '/') || strchr(name, '.'))
+    if (pm_last_separator(name) || strchr(name, '.'))
         return pm_fail_at(error, PM_IO, name, "cannot be opened: %s", strerror(ENOENT));
     return pm_fail_at(error, PM_IO, name, "no such file, and no model of this name comes with Pumice");
 }
@@ -114,19 +114,18 @@ pm_status cli_make_directory(const char *path, pm_error *error)
 {
     char part[4096];
     size_t length = strlen(path);
+    int reason = 0; /* of the first failure; that of a drive's letter does not matter */
     if (length >= sizeof part) return pm_fail_at(error, PM_BAD_USAGE, path, "the path is too long");
     for (size_t i = 1; i <= length; i++) {
-        if (path[i] != '/' && path[i] != '\0') continue;
+        if (path[i] != '\0' && !pm_is_separator(path[i])) continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST) {
-            return pm_fail_at(error, PM_IO, path, "the directory cannot be made: %s", strerror(errno));
-        }
+        if (mkdir(part, 0777) != 0 && errno != EEXIST && reason == 0) reason = errno;
     }
     struct stat info;
-    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
-        return pm_fail_at(error, PM_IO, path, "is not a directory");
-    return PM_OK;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return PM_OK;
+    if (reason) return pm_fail_at(error, PM_IO, path, "the directory cannot be made: %s", strerror(reason));
+    return pm_fail_at(error, PM_IO, path, "is not a directory");
 }
 
 pm_status cli_check_writable(const char *path, pm_error *error)

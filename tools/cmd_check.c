@@ -175,9 +175,7 @@ static pm_status run_exactness(pm_device *device, const char *folder, json_t *ar
 static pm_status check_exact(pm_device *device, json_t *arithmetic, pm_error *error)
 {
     char folder[300];
-    const char *place = getenv("TMPDIR");
-    (void)snprintf(folder, sizeof folder, "%.200s/pumice-exact-%ld", place && *place ? place : "/tmp",
-                   (long)getpid());
+    (void)snprintf(folder, sizeof folder, "%.200s/pumice-exact-%ld", pm_temporary_folder(), (long)getpid());
     pm_status status = cli_make_directory(folder, error);
     if (status == PM_OK) status = run_exactness(device, folder, arithmetic, error);
     exactness_clean(folder);

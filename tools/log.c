@@ -28,7 +28,7 @@ pm_status cli_log_open(const char *path, cli_log **out, pm_error *error)
         free(log);
         return pm_fail_memory(error, path);
     }
-    log->file = fopen(path, "a");
+    log->file = fopen(path, "ab");
     if (!log->file) {
         free(log->path);
         free(log);

@@ -4,6 +4,8 @@
 #include "commands.h"
 #include "cpu_driver.h"
 
+#include "base/posix.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +108,7 @@ static pm_status run(int argc, char **argv, const cli_line *line, pm_error *erro
 int main(int argc, char **argv)
 {
     cli_use_wide_vectors();
+    pm_plain_output();
     pm_error error = {0};
     cli_line line;
     const char **room = calloc((size_t)argc + 1, sizeof *room);

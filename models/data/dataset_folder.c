@@ -221,9 +221,9 @@ static pm_status add_class_folder(loader *to, const char *name)
 static pm_status add_single_class(loader *to, const pm_names *pictures)
 {
     const char *end = to->options->path + strlen(to->options->path);
-    while (end > to->options->path && end[-1] == '/') end--;
+    while (end > to->options->path && pm_is_separator(end[-1])) end--;
     const char *name = end;
-    while (name > to->options->path && name[-1] != '/') name--;
+    while (name > to->options->path && !pm_is_separator(name[-1])) name--;
     if (!pm_dataset_add_class(to->out, name, (size_t)(end - name))) {
         return pm_fail_memory(to->error, to->options->path);
     }

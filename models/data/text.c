@@ -51,7 +51,7 @@ pm_status pm_text_find(const char *source, char **path, pm_error *error)
     } places[] = {
         {getenv("PUMICE_DATA"), "kjv"},
         {"out", "data/kjv"},
-        {has_xdg ? xdg : getenv("HOME"), has_xdg ? "pumice/kjv" : ".local/share/pumice/kjv"},
+        {has_xdg ? xdg : pm_home_folder(), has_xdg ? "pumice/kjv" : ".local/share/pumice/kjv"},
     };
     for (size_t i = 0; i < sizeof places / sizeof *places && !*path; i++) {
         pm_status status = look_in(places[i].folder, places[i].below, ".txt", path, error);

@@ -2,6 +2,7 @@
  * recipe_fields.c. */
 #include "recipes/recipe.h"
 
+#include "base/posix.h"
 #include "files/file_error.h"
 #include "files/file_io.h"
 #include "files/json_util.h"
@@ -241,7 +242,7 @@ const char *const *pm_recipe_names(void)
 static bool is_path(const char *name)
 {
     size_t length = strlen(name);
-    return strchr(name, '/') || (length >= 5 && strcmp(name + length - 5, ".json") == 0);
+    return pm_last_separator(name) || (length >= 5 && strcmp(name + length - 5, ".json") == 0);
 }
 
 pm_status pm_recipe_read(const char *path, pm_recipe *out, pm_error *error)

@@ -16,10 +16,17 @@ static int compare_bytes(const uint8_t *a, size_t a_size, const uint8_t *b, size
     return memcmp(a, b, a_size);
 }
 
+static int compare_texts(const pm_index_entry *a, const pm_index_entry *b)
+{
+    return compare_bytes(a->bytes, a->size, b->bytes, b->size);
+}
+
+/* The order of equal texts is fixed, too: not every qsort() keeps it. */
 static int compare_entries(const void *a, const void *b)
 {
     const pm_index_entry *x = a, *y = b;
-    return compare_bytes(x->bytes, x->size, y->bytes, y->size);
+    int order = compare_texts(x, y);
+    return order ? order : (x->id > y->id) - (x->id < y->id);
 }
 
 /* The token of these bytes, or PM_NO_TOKEN. */
@@ -54,7 +61,7 @@ static pm_status make_index(pm_tokenizer *t, const char *where, pm_token_index *
     }
     qsort(index->entries, index->count, sizeof *index->entries, compare_entries);
     for (uint32_t i = 1; i < index->count; i++) {
-        if (compare_entries(&index->entries[i - 1], &index->entries[i]) != 0) continue;
+        if (compare_texts(&index->entries[i - 1], &index->entries[i]) != 0) continue;
         return pm_fail_at(error, PM_BAD_FILE, where, "its tokens %u and %u are the same text",
                           index->entries[i - 1].id, index->entries[i].id);
     }
@@ -214,7 +221,8 @@ static int compare_pairs(const void *a, const void *b)
 {
     const ranked_pair *x = a, *y = b;
     if (x->left != y->left) return x->left < y->left ? -1 : 1;
-    return x->right < y->right ? -1 : x->right > y->right;
+    if (x->right != y->right) return x->right < y->right ? -1 : 1;
+    return (x->rank > y->rank) - (x->rank < y->rank);
 }
 
 pm_status pm_bpe_finish(pm_tokenizer *tokenizer, const char *where, pm_error *error)
@@ -237,7 +245,8 @@ pm_status pm_bpe_finish(pm_tokenizer *tokenizer, const char *where, pm_error *er
     pm_status status = PM_OK;
     for (uint32_t i = 0; i < t->n_merges; i++) {
         t->pairs[i] = (pm_pair){sorted[i].right, sorted[i].rank};
-        if (i == 0 || compare_pairs(&sorted[i - 1], &sorted[i]) != 0) continue;
+        if (i == 0 || sorted[i - 1].left != sorted[i].left || sorted[i - 1].right != sorted[i].right)
+            continue;
         status = pm_fail_at(error, PM_BAD_FILE, where, "its merges %u and %u are of the same two tokens",
                             sorted[i - 1].rank + 1, sorted[i].rank + 1);
         break;

@@ -33,12 +33,12 @@ static cache_header expected_header(const pm_device *device, const char *magic)
 
 void pm_cache_file_path(const pm_device *device, const char *kind, char path[PM_CACHE_PATH])
 {
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = pm_home_folder();
     char folder[400];
     path[0] = '\0';
     if (xdg && *xdg) {
         (void)snprintf(folder, sizeof folder, "%s", xdg);
-    } else if (home && *home) {
+    } else if (home) {
         (void)snprintf(folder, sizeof folder, "%s/.cache", home);
     } else {
         return;

@@ -14,7 +14,6 @@
 
 enum { TEMPORARY_NAMES = 100 };             /* tried before giving up */
 static const size_t LARGEST_CALL = 1 << 30; /* bytes in one read() or write(); more is not portable */
-static const size_t READ_ALIGNMENT = 64;
 
 /* open() is variadic, so it needs a wrapper to have a plain pointer. */
 static int system_open(const char *path, int flags, mode_t mode)
@@ -77,7 +76,7 @@ void pm_file_abort(pm_file_writer *writer)
 /* "." for a bare name, "/" for a file of the root. */
 static char *directory_of(const char *path)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = pm_last_separator(path);
     if (!slash) return strdup(".");
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
@@ -121,7 +120,9 @@ static pm_status open_temporary(pm_file_writer *writer, mode_t mode, pm_error *e
         }
         if (errno != EEXIST) break;
     }
+    int reason = errno; /* which free() may change */
     free(name);
+    errno = reason;
     return fail_errno(error, writer->target, "cannot create a file in its directory");
 }
 
@@ -214,12 +215,28 @@ pm_status pm_write_file(const char *path, const pm_bytes *chunks, size_t count, 
 
 /* ---- Reading ------------------------------------------------------------------------------------------- */
 
+static pm_status fail_directory(pm_error *error, const char *path)
+{
+    return pm_fail_at(error, PM_IO, path, "is a directory; a file is needed here");
+}
+
+/* Why open() did not. Windows opens no directory. */
+static pm_status fail_open(pm_error *error, const char *path)
+{
+    struct stat info;
+    int reason = errno;
+    if (reason == EACCES && stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return fail_directory(error, path);
+    errno = reason;
+    return fail_errno(error, path, "cannot be opened");
+}
+
 /* The size of an open file, if it is one that can be read as a whole. */
 static pm_status size_of(int fd, const char *path, size_t max_bytes, size_t *size, pm_error *error)
 {
     struct stat info;
     if (pm_file_calls_in_use->fstat(fd, &info) != 0) return fail_errno(error, path, "cannot be examined");
-    if (S_ISDIR(info.st_mode)) return pm_fail_at(error, PM_IO, path, "is a directory; a file is needed here");
+    if (S_ISDIR(info.st_mode)) return fail_directory(error, path);
     if (!S_ISREG(info.st_mode)) {
         return pm_fail_at(error, PM_IO, path, "is not a regular file; save it as one first");
     }
@@ -251,10 +268,10 @@ static pm_status read_open_file(int fd, const char *path, size_t max_bytes, uint
     size_t room, bytes = 0;
     pm_status status = size_of(fd, path, max_bytes, &bytes, error);
     if (status != PM_OK) return status;
-    if (!pm_add_size(bytes, 1, &room) || !pm_align_size(room, READ_ALIGNMENT, &room)) {
+    if (!pm_add_size(bytes, 1, &room) || !pm_align_size(room, PM_MOST_ALIGNMENT, &room)) {
         return pm_fail_memory(error, path);
     }
-    uint8_t *buffer = aligned_alloc(READ_ALIGNMENT, room);
+    uint8_t *buffer = aligned_alloc(PM_MOST_ALIGNMENT, room);
     if (!buffer) return pm_fail_memory(error, path);
     status = read_exactly(fd, path, buffer, bytes, error);
     if (status != PM_OK) {
@@ -273,7 +290,7 @@ pm_status pm_read_file(const char *path, size_t max_bytes, uint8_t **data, size_
     *size = 0;
     /* O_NONBLOCK: opening a pipe that nobody writes to must not hang; it is refused a few lines on. */
     int fd = open_retrying(path, O_RDONLY | O_NONBLOCK, 0);
-    if (fd < 0) return fail_errno(error, path, "cannot be opened");
+    if (fd < 0) return fail_open(error, path);
     pm_status status = read_open_file(fd, path, max_bytes, data, size, error);
     (void)close_once(fd);
     return status;

@@ -12,9 +12,9 @@
 typedef struct pm_file_writer pm_file_writer;
 
 /* Starts to write `path`; what is there stays as it is until pm_file_commit. A symbolic link is followed, and
- * stays one; a file that is replaced passes on its permissions. *out must go to pm_file_commit or
- * pm_file_abort. Fails with PM_BAD_USAGE when `path` is something other than a regular file (a directory, a
- * device), with PM_IO when its directory cannot be written. */
+ * stays one; a file that is replaced passes on its permissions, and on Windows is not if it is read-only.
+ * *out must go to pm_file_commit or pm_file_abort. Fails with PM_BAD_USAGE when `path` is something other
+ * than a regular file (a directory, a device), with PM_IO when its directory cannot be written. */
 pm_status pm_file_begin(const char *path, pm_file_writer **out, pm_error *error);
 
 /* Appends `size` bytes. After a failure (PM_IO: disk full, quota, ...) only pm_file_abort is left to do. */
@@ -37,9 +37,9 @@ typedef struct pm_bytes {
 /* Writes the chunks one after the other as the file `path`: begin, append, commit. */
 pm_status pm_write_file(const char *path, const pm_bytes *chunks, size_t count, pm_error *error);
 
-/* Reads a whole regular file. *data is 64-byte aligned, ends with a NUL that *size does not count, and is the
- * caller's to free(). Fails with PM_IO when it cannot be read, with PM_BAD_FILE when it is larger than
- * `max_bytes`. */
+/* Reads a whole regular file. *data is aligned to PM_MOST_ALIGNMENT bytes (base/posix.h), ends with a NUL
+ * that *size does not count, and is the caller's to free(). Fails with PM_IO when it cannot be read, with
+ * PM_BAD_FILE when it is larger than `max_bytes`. */
 pm_status pm_read_file(const char *path, size_t max_bytes, uint8_t **data, size_t *size, pm_error *error);
 
 #endif
