@@ -1,5 +1,6 @@
 /* The system's compressors as marks for language models, and the count of characters. Commands that behave
  * badly are scripts in a folder that PATH names. */
+/* ctest labels: posix (the library starts no programs on Windows) */
 #include "file_helpers.h"
 
 #include "text/compressors.h"

@@ -1,5 +1,6 @@
 /* The patcher of `exact` shaders, on modules that the build's own glslc makes, and on what the library
  * embeds. */
+/* ctest labels: posix (it runs programs of the build's machine) */
 #include "unit.h"
 
 #include "device/shaders_embedded.h"
