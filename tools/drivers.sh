@@ -24,7 +24,7 @@ source=$PWD
 
 mode=all
 parts="runs compiles"
-build=$source/build/release
+build=
 baseline=$source/tests/drivers_baseline.tsv
 results=
 while [ $# -gt 0 ]; do
@@ -44,6 +44,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/pumice/drivers
 unset PUMICE_LIMIT PUMICE_OFF PUMICE_DEVICE
 work=$cache/results
 temporary=$(mktemp -d)
+if [ "$mode" = quick ]; then build=${build:-$source/build/release}; fi
 if [ "$mode" = quick ]; then work=$temporary; fi
 libraries=/usr/lib/$(uname -m)-linux-gnu
 icds=/usr/share/vulkan/icd.d
@@ -68,21 +69,21 @@ mirror() {
         awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
 }
 
-run_packages=ca-certificates,mesa-vulkan-drivers,mesa-drm-shim,libvulkan1,libjansson4,zlib1g
+run_packages=ca-certificates,mesa-vulkan-drivers,mesa-drm-shim,libvulkan1,libjansson4,zlib1g,glslc
 shim_packages=meson,ninja-build,gcc,g++,pkgconf,bison,flex,python3-mako,python3-yaml,python3-packaging,libdrm-dev
 shim_packages+=,libexpat1-dev,zlib1g-dev,xz-utils
 
 # make_root SUITE PACKAGES: false when it cannot be made.
 make_root() {
     local root=$cache/$1
-    [ ! -e "$root/.complete" ] || return 0
+    [ "$(cat "$root/.complete" 2>/dev/null)" != "$2" ] || return 0
     rm -rf "$root"
     say "making a root of Debian $1"
     nice -n 5 debootstrap --variant=minbase --include="$2" "$1" "$root" "$(mirror)" >"$cache/$1.log" 2>&1 || {
         say "no root of $1: see $cache/$1.log"
         return 1
     }
-    touch "$root/.complete"
+    echo "$2" >"$root/.complete"
 }
 
 # No package has Intel's shim: it is built from Mesa's source, in the root.
@@ -99,7 +100,7 @@ make_intel_shim() {
         apt-get -q -o APT::Sandbox::User=root update
         mkdir -p /mesa/source && cd /mesa
         apt-get -q -o APT::Sandbox::User=root source --download-only mesa
-        tar -xf mesa_*.orig.tar.* -C source --strip-components=1 && cd source
+        tar -xf mesa_*.orig.tar.?z -C source --strip-components=1 && cd source
         meson setup build -Dopengl=false $options
         nice -n 5 ninja -C build src/intel/tools/libintel_noop_drm_shim.so
         cp build/src/intel/tools/libintel_noop_drm_shim.so "$libraries/"
@@ -107,6 +108,28 @@ make_intel_shim() {
         say "no shim for Intel: see $cache/shim.log"
         return 1
     }
+}
+
+# Kernels for matrix units want a glslc that knows them, and this machine's may be too old: a build with that of the
+# newest root, which runs here with that root's libraries.
+make_build() {
+    local root options=()
+    [ -z "$build" ] || return 0
+    build=$source/build/drivers
+    for root in "$cache"/trixie "$cache"/unstable; do
+        [ -x "$root/usr/bin/glslc" ] || continue
+        cat >"$cache/glslc" <<SCRIPT
+#!/bin/sh
+exec "$root/lib64/ld-linux-x86-64.so.2" --library-path "$root$libraries" "$root/usr/bin/glslc" "\$@"
+SCRIPT
+        chmod +x "$cache/glslc"
+        options=(-D PUMICE_MATRIX_GLSLC="$cache/glslc")
+    done
+    say "building, with kernels for matrix units"
+    {
+        cmake -S "$source" -B "$build" -G Ninja -D PUMICE_TESTS=OFF "${options[@]}" &&
+            nice -n 5 cmake --build "$build" --target pumice_command
+    } >"$cache/build.log" 2>&1 || die "cannot be built: see $cache/build.log"
 }
 
 # The host's binaries, and the models where they look for them.
@@ -124,11 +147,13 @@ put_pumice() {
 set_up_roots() {
     roots=
     [ "$(id -u)" = 0 ] || die "roots of other Debians can only be made by root; --quick needs none"
-    [ -x "$build/pumice" ] || die "build first: cmake --build --preset release"
     command -v debootstrap >/dev/null || { refresh_lists debootstrap; apt_get install debootstrap; }
     mkdir -p "$cache"
-    if make_root trixie "$run_packages,$shim_packages" && put_pumice trixie; then roots+=" trixie"; fi
-    if make_root unstable "$run_packages" && put_pumice unstable; then roots+=" unstable"; fi
+    make_root trixie "$run_packages,$shim_packages" || true
+    make_root unstable "$run_packages" || true
+    make_build
+    if [ -e "$cache/trixie/.complete" ] && put_pumice trixie; then roots+=" trixie"; fi
+    if [ -e "$cache/unstable/.complete" ] && put_pumice unstable; then roots+=" unstable"; fi
     case $roots in *trixie*) make_intel_shim || true ;; esac
 }
 
@@ -153,18 +178,22 @@ pumice_in() {
 
 # ---- Compiling -------------------------------------------------------------------------------------------
 
-# compile NAME PLACE VARIABLE=VALUE...: the kernels of both precisions; of f32 only where it differs most.
+# compile NAME PLACE VARIABLE=VALUE...: the kernels of all precisions; of f32 only where it differs most, of fast those
+# for matrix units.
 compile() {
     local name=$1 place=$2 op status=0
     shift 2
     local pumice
     pumice=$(pumice_in "$place")
     local start=$SECONDS
-    in_place "$place" MESA_SHADER_CACHE_DISABLE=1 "$@" timeout 600 nice -n 5 "$pumice" check --compile --quiet \
-        >"$work/$name.compile" 2>"$work/$name.log" || status=$?
+    local check=(in_place "$place" MESA_SHADER_CACHE_DISABLE=1 "$@" timeout 600 nice -n 5 "$pumice" check --compile --quiet)
+    "${check[@]}" >"$work/$name.compile" 2>"$work/$name.log" || status=$?
     for op in matmul conv2d attention; do
-        in_place "$place" MESA_SHADER_CACHE_DISABLE=1 "$@" timeout 600 nice -n 5 "$pumice" check --compile --quiet \
-            --precision f32 --op "$op" >>"$work/$name.compile" 2>>"$work/$name.log" || status=$?
+        "${check[@]}" --precision f32 --op "$op" >>"$work/$name.compile" 2>>"$work/$name.log" || status=$?
+    done
+    for op in matmul conv2d; do
+        "${check[@]}" --precision fast --op "$op" 2>>"$work/$name.log" |
+            awk '$2 == "fast"' >>"$work/$name.compile" || status=$?
     done
     if [ "$status" != 0 ]; then
         say "$name: failed with status $status: $(tail -n 1 "$work/$name.log")"
@@ -285,7 +314,9 @@ run_all() {
             echo "run_driver lavapipe-13 trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
         fi
         if has_root unstable; then
-            echo "run_driver lavapipe-unstable unstable LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+            icd="LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+            echo "run_driver lavapipe-unstable unstable $icd"
+            echo "run_driver lavapipe-unstable-gpu unstable $icd PUMICE_OFF=cpu-kernels"
         fi
         if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host VK_ICD_FILENAMES=$icd"; fi
     } | jobs_of

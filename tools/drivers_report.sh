@@ -71,14 +71,14 @@ ordered() {
     done
 }
 
-names="lavapipe-12 lavapipe-13 lavapipe-unstable swiftshader
+names="lavapipe-12 lavapipe-13 lavapipe-unstable lavapipe-unstable-gpu swiftshader
     polaris10-host polaris10 vega10-host vega10 navi10-host navi10 navi21-host navi21 navi31 navi31-new gfx1201
     skl icl tgl adl dg2 mtl lnl bmg pascal turing turing-new ampere ada hopper blackwell adreno660 adreno740 apple-m1"
 
 compiles_table() {
     local file
-    echo '| GPU | compiler | pipelines | most registers | with spills | least occupancy | subgroup of matmul |'
-    echo '|---|---|---|---|---|---|---|'
+    echo '| GPU | compiler | pipelines | most registers | with spills | least occupancy | subgroup of matmul | matrix units |'
+    echo '|---|---|---|---|---|---|---|---|'
     for file in $(ordered "$1" compile); do
         awk -v gpu="$(basename "$file" .compile)" "$report_functions"'
             /^driver: / && !driver { driver = $0; sub(/^driver: /, "", driver) }
@@ -89,10 +89,14 @@ compiles_table() {
                 if (number($5) > most) { most = number($5); at = kernel() }
                 if ($9 != "-" && number($9) > 0 && (least == "" || number($9) < least)) least = number($9)
                 if (role() ~ /^matmul A/ && !subgroup) subgroup = $4
+                if ($2 == "fast") {
+                    split($3, c, ",")
+                    units = c[11] " x " c[12] " x " c[13] ", subgroup " c[14]
+                }
             }
             END {
-                printf "| %s (%s) | %s | %d | %s | %d | %s | %s |\n", gpu, device, driver, n,
-                    most ? most " (" at ")" : "-", bad, least == "" ? "-" : least, subgroup
+                printf "| %s (%s) | %s | %d | %s | %d | %s | %s | %s |\n", gpu, device, driver, n,
+                    most ? most " (" at ")" : "-", bad, least == "" ? "-" : least, subgroup, units ? units : "-"
             }' "$file"
     done
 }
@@ -107,22 +111,18 @@ hot='matmul AB;matmul ABT;matmul ATB;conv2d;conv2d_weight;attention;attention_dq
 
 hot_table() {
     local file
-    table_head "$hot"
+    table_head "$3"
     for file in $(ordered "$1" compile); do
-        awk -v gpu="$(basename "$file" .compile)" -v hot="$hot" -v variant="$2" "$report_functions"'
+        awk -v gpu="$(basename "$file" .compile)" -v hot="$3" -v variant="$2" "$report_functions"'
             is_row() && $2 == variant {
                 key = role()
-                if (counts(key)) cell[key] = $3 " " (number($5)) " / " spills() " / " estimate()
+                if (counts(key)) cell[key] = number($5) " / " spills() " / " estimate()
             }
             END {
                 n = split(hot, names, ";")
-                printf "| %s |", gpu
-                for (i = 1; i <= n; i++) {
-                    text = (names[i] in cell) ? cell[names[i]] : "-"
-                    sub(/^[^ ]+ /, "", text)
-                    printf " %s |", text
-                }
-                print ""
+                line = "| " gpu " |"
+                for (i = 1; i <= n; i++) line = line " " ((names[i] in cell) ? cell[names[i]] : "-") " |"
+                if (length(cell)) print line
             }' "$file"
     done
 }
@@ -142,9 +142,9 @@ loop_table() {
             }
             END {
                 n = split(loops, names, ";")
-                printf "| %s |", gpu
-                for (i = 1; i <= n; i++) printf " %s |", (names[i] in cell) ? cell[names[i]] : "-"
-                print ""
+                line = "| " gpu " |"
+                for (i = 1; i <= n; i++) line = line " " ((names[i] in cell) ? cell[names[i]] : "-") " |"
+                if (length(cell)) print line
             }' "$file"
     done
 }
@@ -177,13 +177,14 @@ would use there, in the tiles that would be chosen, and the compiler says what b
 
 $(runs_table "$1")
 
-All cases of all operators in both precisions, or, where fewer are counted, the first case of each operator. The seconds
-are those of a machine that did other things, too.
+All cases of all operators in precisions exact and f32. "-gpu": without the kernels that are for CPU drivers alone, so
+those of a GPU, and precision fast by the driver's matrix units. The seconds are of one thread, beside another run.
 
 ## Compiles
 
 Pipelines of all operators' cases, the training step and the sampling steps of fashion-small, kjv-ar and kjv-masked;
-in precision exact, and of matmul, conv2d and attention in f32 too. Registers are the driver's own unit: AMD's VGPRs,
+in precision exact, of matmul, conv2d and attention in f32 too, and of the first two in fast where there are matrix
+units: of these the column says the fragment, rows x columns x terms. Registers are the driver's own unit: AMD's VGPRs,
 NVIDIA's registers, Intel's live registers, Adreno's registers of four, Apple's of 16 bits. "With spills" counts
 pipelines that put registers, or arrays, into memory. Occupancy: subgroups that a SIMD or a multiprocessor holds at once
 (Apple: invocations). "-host" is this machine's Mesa, "-new" that of unstable.
@@ -198,11 +199,17 @@ kernel on one GPU; GPUs with each other it does not.
 
 ### Precision exact
 
-$(hot_table "$1" exact)
+$(hot_table "$1" exact "$hot")
 
 ### Precision f32
 
-$(hot_table "$1" f32)
+$(hot_table "$1" f32 "$hot")
+
+### Precision fast, by matrix units
+
+Where they are offered; elsewhere precision fast is f32.
+
+$(hot_table "$1" fast "$loops")
 
 ## The inner loops
 
@@ -221,6 +228,12 @@ $(loop_table "$1" exact)
 ### Precision f32
 
 $(loop_table "$1" f32)
+
+### Precision fast, by matrix units
+
+An instruction of theirs counts as one, whatever it multiplies: the rest fetches fragments, and turns f32 into f16.
+
+$(loop_table "$1" fast)
 
 \`tests/drivers_baseline.tsv\` keeps these numbers for every kernel: \`tools/drivers.sh\` fails when one spills that
 did not, or when an estimate gets a tenth worse with the same driver.

@@ -161,13 +161,18 @@ static pm_graph *rebuild(void *user, uint32_t index, uint32_t value)
     return NULL;
 }
 
+static bool is_scaled(const pm_plan_options *options)
+{
+    return options && options->precision == PM_FAST;
+}
+
 static pm_status prepare(pm_trainer *t, pm_device *device, const pm_training_data *data,
                          const pm_plan_options *options, pm_error *error)
 {
     pm_plan_options plan_options = options ? *options : (pm_plan_options){0};
     float first[PM_SCALED_LOSS_VALUES];
     plan_options.seed = t->recipe.training.seed;
-    t->scaled = plan_options.precision == PM_FAST;
+    t->scaled = is_scaled(&plan_options);
     if (data->tokenizer) {
         t->tokenizer = strdup(data->tokenizer);
         if (!t->tokenizer) return pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
@@ -207,7 +212,7 @@ pm_status pm_trainer_create(pm_device *device, const pm_recipe *recipe, const pm
 pm_status pm_trainer_needs(pm_device *device, const pm_recipe *recipe, const pm_training_data *data,
                            const pm_plan_options *options, pm_plan_stats *out, pm_error *error)
 {
-    pm_trainer t = {.recipe = *recipe, .graph = pm_graph_create()};
+    pm_trainer t = {.recipe = *recipe, .graph = pm_graph_create(), .scaled = is_scaled(options)};
     *out = (pm_plan_stats){0};
     if (!t.graph) return pm_fail(error, PM_NO_MEMORY, "trainer: out of host memory");
     pm_status status = build(&t, data, error);
