@@ -155,21 +155,22 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
               2.0 * p->m * part->columns * part->terms * (batched ? p->batch : 1));
 }
 
-static pm_tile tile_of_product(const pm_rules *rules, const pm_product *p, uint32_t count, uint32_t columns)
+/* For so many matrices of that many columns: what was found for the whole product, else by rule. */
+static pm_tile tile_of_product(const pm_lowering *lowering, const padded_product *q, uint32_t count,
+                               uint32_t columns)
 {
-    pm_rules copy = *rules;
-    if (p->keeps_f32) copy.on &= ~(1u << PM_MATRIX_UNITS);
-    return pm_tile_for(&copy, count, p->m, columns);
+    const pm_product *p = &q->p;
+    pm_tiled_shape shape = {(uint32_t)p->layout, p->batch, p->m, p->n, q->k4};
+    pm_rules tuned, rules = *pm_tuned_rules(lowering->rules, &shape, &tuned);
+    if (p->keeps_f32) rules.on &= ~(1u << PM_MATRIX_UNITS);
+    return pm_tile_for(&rules, count, p->m, columns);
 }
 
 static void lower_whole(pm_lowering *lowering, const padded_product *q)
 {
     const pm_product *p = &q->p;
     bool batched = p->batch > 1;
-    pm_rules tuned;
-    pm_tiled_shape shape = {(uint32_t)p->layout, p->batch, p->m, p->n, q->k4};
-    const pm_rules *rules = pm_tuned_rules(lowering->rules, &shape, &tuned);
-    pm_tile tile = tile_of_product(rules, p, p->batch, p->n);
+    pm_tile tile = tile_of_product(lowering, q, p->batch, p->n);
     uint64_t rows = batched ? p->m : tile.group_rows;
     uint32_t a_slice = batched               ? (p->a_batched ? q->a_size : 0)
                        : p->layout == PM_ATB ? 0
@@ -210,13 +211,13 @@ static uint32_t rows_in_reach(const pm_lowering *lowering, uint32_t width)
 }
 
 /* The tile for rows so long that few of them can be bound: the flattest, unless the best will do. */
-static pm_tile tile_in_reach(const pm_lowering *lowering, const pm_product *p, uint32_t columns,
+static pm_tile tile_in_reach(const pm_lowering *lowering, const padded_product *q, uint32_t columns,
                              uint32_t row_elements)
 {
-    pm_tile tile = tile_of_product(lowering->rules, p, 1, columns);
+    pm_tile tile = tile_of_product(lowering, q, 1, columns);
     uint64_t rows = tile.group_rows > 64 ? tile.group_rows : 64; /* so many begin where they can be bound */
     uint64_t bytes = rows * row_elements * 4 + PM_BIND_ALIGN;
-    return bytes <= pm_reach(lowering, 0) ? tile : pm_flattest_tile(lowering->rules, p->m, columns);
+    return bytes <= pm_reach(lowering, 0) ? tile : pm_flattest_tile(lowering->rules, q->p.m, columns);
 }
 
 /* Terms of a sum that one dispatch may add up, four a round: a multiple of 256, so that windows behind the
@@ -248,7 +249,7 @@ static void lower_terms(pm_lowering *lowering, const padded_product *q, uint32_t
     uint64_t c_at = (uint64_t)z * p->m * p->n, d_at = (uint64_t)z * p->m * q->n4;
     uint32_t b_row = b_transposed ? part.column : term, b_rows = b_transposed ? part.columns : part.terms;
     uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */
-    pm_tile tile = tile_in_reach(lowering, p, part.columns, longest);
+    pm_tile tile = tile_in_reach(lowering, q, part.columns, longest);
     part.in_parts = true;
     part.is_later = p->goes_on || term > 0;
     part.is_last = term + part.terms == q->k4;
