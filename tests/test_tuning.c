@@ -71,8 +71,8 @@ static void any_tile_gives_the_same_bits(void **state)
     own->tuning.n_tuned = 0;
     run(own, before);
     assert_true(own->tuning.n_asked >= 4);
-    bool in_parts =
-        false; /* the gradient of the weights: a sum so long that it may take several dispatches */
+    /* The gradient of the weights has sums so long that they may take several dispatches. */
+    bool in_parts = false;
     for (uint32_t s = 0; s < own->tuning.n_asked; s++)
         in_parts |= own->tuning.asked[s].kind == PM_TILED_ATB && own->tuning.asked[s].k >= ROWS;
     assert_true(in_parts);
