@@ -170,8 +170,8 @@ typedef struct pm_device_options {
      * running one does nothing, writing to it is forgotten, what is read is zero. For drivers that only
      * compile, and for all that is asked of a compiler. */
     bool compile_only;
-    /* Is told, in one line, what takes seconds and happens once: tiles that are measured on first use. May be
-     * NULL. */
+    /* Is told, in one line, what takes seconds and happens once (tiles that are measured on first use), and
+     * what proved to be of no use on the device. May be NULL. */
     void (*say)(void *user, const char *line);
     void *user;
 } pm_device_options;

@@ -49,19 +49,24 @@ static void find_shape(VkInstance instance, VkPhysicalDevice physical, uint32_t 
 }
 
 /* Subgroups of the usual size; of the least on Intel, whose matrix units are that wide. 0: there are several
- * sizes, and none can be asked for. */
+ * sizes, and none can be asked for; or the units are not real. Mesa offers them on Intel's GPUs before Xe2,
+ * whose subgroups may have 8 lanes, as well: most have none and multiply by ordinary instructions (in our
+ * kernels 350 to 480 cycles for what takes 12 without, by the compiler's estimate, with registers spilled),
+ * and on DG2, which has some, other engines found them slower than nothing. */
 static uint32_t subgroup_of(VkPhysicalDevice physical, pm_device_facts *facts)
 {
-    enum { INTEL = 0x8086 };
+    enum { INTEL = 0x8086, LEAST_OF_XE2 = 16 };
     VkPhysicalDeviceSubgroupSizeControlPropertiesEXT sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
                                               .pNext = &sizes};
     vkGetPhysicalDeviceProperties2(physical, &properties);
-    uint32_t size = facts->vendor_id == INTEL ? sizes.minSubgroupSize : facts->subgroup_size;
+    bool is_intel = facts->vendor_id == INTEL;
+    uint32_t size = is_intel ? sizes.minSubgroupSize : facts->subgroup_size;
     facts->subgroups_vary = sizes.minSubgroupSize != sizes.maxSubgroupSize;
     bool can = !facts->subgroups_vary || sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
-    return can && size >= sizes.minSubgroupSize && size <= sizes.maxSubgroupSize ? size : 0;
+    bool real = !is_intel || size >= LEAST_OF_XE2;
+    return can && real && size >= sizes.minSubgroupSize && size <= sizes.maxSubgroupSize ? size : 0;
 }
 
 void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, pm_device_facts *facts)

@@ -64,10 +64,10 @@ static pm_status time_runs(pm_plan *plan, double *least, pm_error *error)
     return status;
 }
 
-/* Seconds of a shape with a tile; rows 0: with that of the rules. */
-static pm_status time_tile(pm_device *device, const pm_tiled_shape *shape, pm_tile_size tile, double *seconds,
-                           pm_error *error)
+pm_status pm_time_shape(pm_device *device, const pm_tiled_shape *shape, pm_tile_size tile,
+                        pm_precision precision, double *seconds, pm_error *error)
 {
+    pm_plan_options options = {.precision = precision};
     pm_plan *plan = NULL;
     pm_graph *graph = pm_graph_create();
     if (!graph) return pm_fail(error, PM_NO_MEMORY, "tuning: out of host memory");
@@ -75,7 +75,7 @@ static pm_status time_tile(pm_device *device, const pm_tiled_shape *shape, pm_ti
     device->tuning.forced = tile;
     pm_output(graph, build(graph, shape));
     pm_status status = pm_graph_status(graph, error);
-    if (status == PM_OK) status = pm_plan_create(device, graph, NULL, &plan, error);
+    if (status == PM_OK) status = pm_plan_create(device, graph, &options, &plan, error);
     if (status == PM_OK) status = time_runs(plan, seconds, error);
     pm_plan_destroy(plan);
     pm_graph_destroy(graph);
@@ -100,9 +100,9 @@ static pm_status time_again(pm_device *device, const pm_tiled_shape *shape, pm_t
                             double *seconds, pm_error *error)
 {
     double once;
-    pm_status status = time_tile(device, shape, (pm_tile_size){0, 0}, &once, error);
+    pm_status status = pm_time_shape(device, shape, (pm_tile_size){0, 0}, PM_EXACT, &once, error);
     if (status == PM_OK && once < *rule) *rule = once;
-    if (status == PM_OK) status = time_tile(device, shape, tile, &once, error);
+    if (status == PM_OK) status = pm_time_shape(device, shape, tile, PM_EXACT, &once, error);
     if (status == PM_OK && once < *seconds) *seconds = once;
     return status;
 }
@@ -117,12 +117,12 @@ static pm_status tune_shape(pm_device *device, const pm_tiled_shape *shape, cons
     pm_tile_size best = {0, 0};
     double rule, least, seconds;
     *done = false;
-    pm_status status = time_tile(device, &s, best, &rule, error);
+    pm_status status = pm_time_shape(device, &s, best, PM_EXACT, &rule, error);
     least = rule * GAIN;
     for (uint32_t i = 0; status == PM_OK && i < count; i++) {
         if (sizes[i].rows * sizes[i].columns > device->rules.tile_vec4s) continue;
         if (pm_seconds() > end) return PM_OK;
-        status = time_tile(device, &s, sizes[i], &seconds, error);
+        status = pm_time_shape(device, &s, sizes[i], PM_EXACT, &seconds, error);
         if (status != PM_OK || seconds >= least) continue;
         least = seconds;
         best = sizes[i];
