@@ -38,6 +38,10 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
          * navi31 and 160 on Turing; of 16 it needs 84 and 96, and costs 4 % more there, 10 % less on Intel.
          */
         .attention_block = 16,
+        /* Of two the compilers estimate 0.75, 0.81 and 0.82 of the time a row (forward, gradients of queries,
+         * of keys and values) on navi21, 0.66, 0.65 and 0.63 on Ada, with 128 and up to 144 registers instead
+         * of 64 and 96. Of four 0.64, 0.78 and 1.29 on navi21, with 256. */
+        .attention_rows = tile_vec4s(facts) >= 16 ? 2 : 1,
         .most_rounds = UINT32_MAX,
         .near_terms = UINT32_MAX / 4,
         .group_lanes = facts->max_invocations < 256 ? 128 : 256,

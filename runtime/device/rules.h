@@ -5,6 +5,9 @@
 
 #include "pumice.h"
 
+/* Lanes that keep a GPU busy: with fewer, the rest of it has nothing to do. */
+#define PM_BUSY_LANES 8192u
+
 typedef struct pm_rules {
     bool is_cpu;   /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
     uint32_t on;   /* bits 1 << pm_feature: offered, not turned off, and not idle */
@@ -21,7 +24,9 @@ typedef struct pm_rules {
     uint32_t shared_bytes; /* and most bytes of it */
     uint32_t matrix[3], matrix_subgroup; /* as in the facts; for PM_MATRIX_UNITS */
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
-    double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
+    uint32_t
+        attention_rows; /* of a lane of attention on a GPU, where that leaves PM_BUSY_LANES; nor does it */
+    double first_work;  /* operations plus bytes of the first submit of a kernel not known yet */
     struct pm_tuning *tuning; /* tiles that were measured, and those asked for (tuning.h); NULL: none */
     double tune_seconds;      /* for measuring on first use; 0: only by command */
     double work_rate;         /* what is guessed to be done of those a second, with PM_WHOLE_DISPATCHES */

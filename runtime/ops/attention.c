@@ -129,7 +129,23 @@ typedef struct attention_kernel {
 
 /* Rows of a lane. A CPU driver reads what all lanes want as often as there are lanes, so that many rows a
  * lane pay; of four to eight, where there are as many, the number that leaves the fewest idle. A GPU has
- * registers for one. */
+ * registers for the rules' number, which is only taken where that leaves enough lanes. */
+static uint32_t rows_of_lane(const pm_rules *rules, const attention_kernel *kernel, uint32_t length)
+{
+    uint64_t rows = (uint64_t)kernel->geometry->samples * kernel->heads * length, least = UINT64_MAX;
+    uint32_t best = 1;
+    if (!rules->is_cpu)
+        return rows >= (uint64_t)rules->attention_rows * PM_BUSY_LANES ? rules->attention_rows : 1;
+    for (uint32_t tile = 8, low = length < 4 ? length : 4; tile >= low; tile--) {
+        uint64_t tiles = (uint64_t)kernel->heads * pm_ceil_div(length, tile);
+        uint64_t work = (tiles + kernel->lanes - 1) / kernel->lanes * tile;
+        if (work >= least) continue;
+        least = work;
+        best = tile;
+    }
+    return best;
+}
+
 static attention_kernel kernel_for(const pm_lowering *lowering, const attention_geometry *g, bool over_keys,
                                    bool forward)
 {
@@ -137,23 +153,13 @@ static attention_kernel kernel_for(const pm_lowering *lowering, const attention_
         .geometry = g,
         .heads = over_keys ? g->kv_heads : g->heads,
         .lanes = 64,
-        .tile = 1,
         .block = forward ? BLOCK : lowering->rules->attention_block,
         .over_keys = over_keys,
         .ragged = g->head_width % 4 != 0,
     };
     uint32_t length = over_keys ? g->keys : g->queries;
-    if (lowering->rules->is_cpu) {
-        uint64_t least = UINT64_MAX;
-        kernel.lanes = lowering->rules->gemm_lanes;
-        for (uint32_t tile = 8, low = length < 4 ? length : 4; tile >= low; tile--) {
-            uint64_t tiles = (uint64_t)kernel.heads * pm_ceil_div(length, tile);
-            uint64_t work = (tiles + kernel.lanes - 1) / kernel.lanes * tile;
-            if (work >= least) continue;
-            least = work;
-            kernel.tile = tile;
-        }
-    }
+    if (lowering->rules->is_cpu) kernel.lanes = lowering->rules->gemm_lanes;
+    kernel.tile = rows_of_lane(lowering->rules, &kernel, length);
     kernel.tiles = pm_ceil_div(length, kernel.tile);
     return kernel;
 }

@@ -30,9 +30,6 @@ static const lane_shape shared_shapes[] = {{256, 4}, {128, 4}, {128, 3}, {64, 3}
 /* Terms that a shared-memory tile brings at a time. */
 #define BLOCK_TERMS 16u
 
-/* Invocations that keep a GPU busy: with fewer, the rest of it has nothing to do. */
-#define BUSY_INVOCATIONS 8192.0
-
 /* So many outputs, each of m rows of n elements. */
 typedef struct sizes {
     uint32_t count, m, n;
@@ -49,8 +46,7 @@ static double cost_of(const pm_rules *rules, const pm_tile *tile, const sizes *o
     double groups = (double)tile->groups_y * tile->groups_x;
     double block_rows = tile->group_rows, block_columns = 4.0 * columns * (1u << tile->log2_lanes);
     double vec4s = groups * block_rows * block_columns / 4.0;
-    double busy =
-        output->count * (output->m / rows) * (pm_ceil_div(output->n, 4) / columns) / BUSY_INVOCATIONS;
+    double busy = output->count * (output->m / rows) * (pm_ceil_div(output->n, 4) / columns) / PM_BUSY_LANES;
     if (rules->is_cpu) return vec4s * (3.0 + 10.0 * fetches);
     double brought = 16.0 / block_rows + 16.0 / block_columns, each = 1.0 + fetches;
     if (tile->shared_bytes) each = 1.0 + fetches / 4.0 + brought;
