@@ -14,6 +14,7 @@ typedef struct encoder {
     size_t count, room;
     pm_bpe_scratch scratch;
     bool begins_special[256]; /* whether a special token begins with this byte */
+    uint32_t ascii_id[128];   /* of characters: the token of each that is one byte, or PM_NO_TOKEN */
 } encoder;
 
 static pm_status no_memory(const encoder *e, pm_error *error)
@@ -74,13 +75,30 @@ static pm_status unknown_character(const encoder *e, size_t place, uint32_t code
                    line, column, place, shown, code_point, e->tokenizer->size);
 }
 
+/* Most of a text is ASCII, which needs no search. */
+static void find_ascii(encoder *e)
+{
+    for (uint32_t i = 0; i < 128; i++) e->ascii_id[i] = find_character(e->tokenizer, i);
+}
+
+static size_t character_at(const encoder *e, size_t at, size_t to, uint32_t *code_point, uint32_t *id)
+{
+    *code_point = e->text[at];
+    if (*code_point < 128) {
+        *id = e->ascii_id[*code_point];
+        return 1;
+    }
+    size_t length = pm_utf8_read(e->text + at, to - at, code_point);
+    *id = *code_point == PM_UTF8_MALFORMED ? e->tokenizer->byte_id[e->text[at]]
+                                           : find_character(e->tokenizer, *code_point);
+    return length;
+}
+
 static pm_status encode_characters(encoder *e, size_t from, size_t to, pm_error *error)
 {
     for (size_t at = from, length; at < to; at += length) {
-        uint32_t code_point;
-        length = pm_utf8_read(e->text + at, to - at, &code_point);
-        uint32_t id = code_point == PM_UTF8_MALFORMED ? e->tokenizer->byte_id[e->text[at]]
-                                                      : find_character(e->tokenizer, code_point);
+        uint32_t code_point, id;
+        length = character_at(e, at, to, &code_point, &id);
         if (id == PM_NO_TOKEN) return unknown_character(e, at, code_point, error);
         if (!reserve(e, 1)) return no_memory(e, error);
         e->ids[e->count++] = id;
@@ -174,6 +192,7 @@ pm_status pm_tokenizer_encode(const pm_tokenizer *tokenizer, const uint8_t *text
                        PM_TOKENIZER_MAX_TEXT);
     }
     encoder e = {.tokenizer = tokenizer, .text = text, .size = size};
+    find_ascii(&e);
     pm_status status = reserve(&e, 1) ? encode_all(&e, allow_special, error) : no_memory(&e, error);
     free(e.scratch.memory);
     if (status != PM_OK) {

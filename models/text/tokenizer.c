@@ -130,8 +130,8 @@ typedef struct found_characters {
 static void find_characters(const uint8_t *text, size_t size, found_characters *found)
 {
     for (size_t at = 0; at < size;) {
-        uint32_t code_point;
-        size_t length = pm_utf8_read(text + at, size - at, &code_point);
+        uint32_t code_point = text[at];
+        size_t length = code_point < 128 ? 1 : pm_utf8_read(text + at, size - at, &code_point);
         if (code_point == PM_UTF8_MALFORMED) {
             found->byte[text[at]] = 1;
         } else {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/philox.h"
 #include "base/status.h"
+#include "base/threads.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,13 +45,24 @@ void pm_init_values(const pm_tensor_info *info, uint64_t seed, float *out, uint3
     }
 }
 
+/* The arena of all parameters, on the host. */
+typedef struct arena {
+    const pm_plan *plan;
+    float *values;
+} arena;
+
+static void fill_param(void *user, uint32_t i)
+{
+    const arena *a = user;
+    const pm_graph *graph = a->plan->graph;
+    const pm_tensor_info *info = &graph->tensors[graph->params[i]];
+    pm_init_values(info, a->plan->options.seed, a->values + info->offset / 4, pm_shape_count(info->shape));
+}
+
 static void fill_root(const pm_plan *plan, uint32_t id, float *values)
 {
-    const pm_graph *graph = plan->graph;
-    for (uint32_t i = 0; id == graph->arena && i < graph->n_params; i++) {
-        const pm_tensor_info *info = &graph->tensors[graph->params[i]];
-        pm_init_values(info, plan->options.seed, values + info->offset / 4, pm_shape_count(info->shape));
-    }
+    arena a = {plan, values};
+    if (id == plan->graph->arena) pm_for_each(plan->graph->n_params, UINT32_MAX, fill_param, &a);
 }
 
 pm_status pm_plan_initialise(pm_plan *plan, pm_error *error)

@@ -31,7 +31,7 @@ void main()
         [[unroll]] for (uint t = 0; t < TILE; t++) {
             float highest = top[t], sum = 0.0;
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                score[t][j] = first + j < seen[t] ? score[t][j] * p.scale : HIDDEN;
+                score[t][j] = PM_SELECT(first + j < seen[t], score[t][j] * p.scale, HIDDEN);
                 highest = max(highest, score[t][j]);
             }
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
@@ -41,7 +41,7 @@ void main()
             before[t] = pm_flush(pm_exp(top[t] - highest));
             total[t] = PM_MAD(total[t], before[t], sum);
             top[t] = highest;
-            after[t] = first + BLOCK < end ? 1.0 : pm_rcp(total[t]);
+            after[t] = PM_SELECT(first + BLOCK < end, 1.0, pm_rcp(total[t]));
         }
         ATTENTION_ADD(y, query_start, p.queries, first == 0, before, score, v, key_start, first, after)
     }

@@ -73,11 +73,13 @@ uint query_at(uint query)
 // How many keys a query sees; they are the first ones.
 uint keys_seen(uint query)
 {
-    if (query >= p.queries) return 0;
-    if (MASK == MASK_NONE) return p.keys;
-    uint seen = origin + query + 1;
-    if (MASK != MASK_CAUSAL) seen = (seen + p.block - 1) / p.block * p.block;
-    return min(seen, p.keys);
+    uint seen = p.keys;
+    if (MASK != MASK_NONE) {
+        seen = origin + query + 1;
+        if (MASK != MASK_CAUSAL) seen = (seen + p.block - 1) / p.block * p.block;
+        seen = min(seen, p.keys);
+    }
+    return PM_SELECT(query < p.queries, seen, 0);
 }
 
 // The keys that any of this lane's queries sees.
@@ -95,6 +97,11 @@ uint first_query(uint key)
 }
 
 const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
+#ifdef PM_TEXEL
+#define ATTENTION_STEPS(j) const uint j = 0; // they are one: a loop that a driver need not unroll
+#else
+#define ATTENTION_STEPS(j) [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD)
+#endif
 
 // b[n] = the vec4 of row `from` + n of `theirs`.
 #define ATTENTION_FETCH(b, theirs, their_start, from)                                                            \
@@ -109,7 +116,7 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
     for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                   \
         vec4 a[TILE], b[AHEAD];                                                                              \
         [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = mine(my_start(first_row + t), quad, p.head_width); \
-        [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD) {                                                 \
+        ATTENTION_STEPS(j) {                                                 \
             ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                             \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                 \
@@ -133,7 +140,7 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
                 sum[t] = result##_load(my_start(first_row + t), quad, p.head_width) * before[t];                \
             }                                                                                                   \
         }                                                                                                       \
-        [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD) {                                                    \
+        ATTENTION_STEPS(j) {                                                    \
             ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                                \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                    \
@@ -152,7 +159,7 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
 // The probability of a pair in the backward pass, from its inner product and the log-sum-exp of its query.
 float probability(bool sees, float product, float log_sum)
 {
-    return sees ? pm_flush(pm_exp(product * p.scale - log_sum)) : 0.0;
+    return PM_SELECT(sees, pm_flush(pm_exp(product * p.scale - log_sum)), 0.0);
 }
 
 #endif
