@@ -175,7 +175,10 @@ static pm_status bench_causal(pm_device *device, const pm_model *model, bench_re
     o.precision = cli_precision();
     o.count = bench_args.batch ? bench_args.batch : 1;
     o.length = info.context / 2 > 1 ? info.context / 2 - 1 : 1;
-    pm_status status = time_text(device, model, &o, &texts, error);
+    pm_device *other;
+    pm_status status = bench_text_device_open(device, info.parameters, o.count, &other, error);
+    if (status == PM_OK) status = time_text(other, model, &o, &texts, error);
+    bench_text_device_close(device, other);
     if (status == PM_OK) {
         (void)snprintf(what, sizeof what, "sample %s, prompt, batch %u", info.name, o.count);
         report_tokens(what, texts.prompt_tokens, texts.prompt_seconds, report);

@@ -1,6 +1,7 @@
 /* A language model without a file, reading a prompt and adding token by token. */
 #include "bench.h"
 #include "bench_models.h"
+#include "cpu_driver.h"
 
 #include "sampling/autoregressive_sampler.h"
 
@@ -8,6 +9,25 @@
 #include <string.h>
 
 enum { PROMPT = 256, TOKENS = 64, WARM_UP = 8 };
+
+/* ---- The device ---------------------------------------------------------------------------------------- */
+
+pm_status bench_text_device_open(pm_device *device, uint64_t parameters, uint64_t texts, pm_device **out,
+                                 pm_error *error)
+{
+    pm_device_options options = cli_device_options();
+    *out = device;
+    if (pm_device_facts_of(device)->type != PM_DEVICE_CPU || !cli_use_few_threads(parameters, texts))
+        return PM_OK;
+    pm_status status = pm_device_open(&options, out, error);
+    cli_use_many_threads();
+    return status;
+}
+
+void bench_text_device_close(pm_device *device, pm_device *opened)
+{
+    if (opened != device) pm_device_close(opened);
+}
 
 /* ---- The prompt ---------------------------------------------------------------------------------------- */
 
@@ -83,28 +103,58 @@ static pm_status time_first_passes(pm_device *device, const pm_transformer_confi
     return status;
 }
 
+static pm_status time_tokens(pm_device *device, const pm_transformer_config *config, bench_timing *out,
+                             pm_error *error)
+{
+    bench_clock tokens;
+    pm_ar_timing ignored;
+    pm_status status = sample(device, config, WARM_UP + TOKENS, &tokens, &ignored, error);
+    *out = (bench_timing){0};
+    if (status == PM_OK && tokens.count > 0) bench_timing_from(out, tokens.seconds, tokens.count);
+    return status;
+}
+
+static pm_status prompt_rows(pm_device *device, const pm_transformer_config *config, const char *model,
+                             bench_report *report, pm_error *error)
+{
+    char name[120];
+    bench_timing timing;
+    pm_status status = bench_time_graph(device, build_prompt, config, bench_args.samples, &timing, error);
+    if (status != PM_OK) return status;
+    (void)snprintf(name, sizeof name, "%s, a prompt of %d", model, PROMPT);
+    text_row(report, name, &timing, PROMPT);
+    status = time_first_passes(device, config, &timing, error);
+    if (status != PM_OK) return status;
+    (void)snprintf(name, sizeof name, "%s, a prompt of %d, first run of a plan", model, PROMPT);
+    text_row(report, name, &timing, PROMPT);
+    return PM_OK;
+}
+
+/* On the device as it is, if `pumice sample` would open it otherwise; and as that opens it. */
+static pm_status token_rows(pm_device *device, const pm_transformer_config *config, const char *model,
+                            bench_report *report, pm_error *error)
+{
+    char name[120];
+    bench_timing timing;
+    pm_device *other;
+    pm_status status = bench_text_device_open(device, bench_transformer_parameters(config), 1, &other, error);
+    if (status == PM_OK && other != device) {
+        status = time_tokens(device, config, &timing, error);
+        (void)snprintf(name, sizeof name, "%s, one token, with the driver's threads", model);
+        if (status == PM_OK && timing.samples > 0) text_row(report, name, &timing, 1);
+    }
+    if (status == PM_OK) status = time_tokens(other, config, &timing, error);
+    (void)snprintf(name, sizeof name, "%s, one token", model);
+    if (status == PM_OK && timing.samples > 0) text_row(report, name, &timing, 1);
+    bench_text_device_close(device, other);
+    return status;
+}
+
 pm_status bench_text_rows(pm_device *device, bench_report *report, pm_error *error)
 {
     const pm_transformer_config config = bench_llama();
-    double million = 1e-6 * bench_transformer_parameters(&config);
-    char name[120];
-    bench_clock tokens;
-    pm_ar_timing ignored;
-    bench_timing timing;
-    pm_status status = bench_time_graph(device, build_prompt, &config, bench_args.samples, &timing, error);
-    if (status != PM_OK) return status;
-    (void)snprintf(name, sizeof name, "Llama of %.2f M, a prompt of %d", million, PROMPT);
-    text_row(report, name, &timing, PROMPT);
-    status = time_first_passes(device, &config, &timing, error);
-    if (status != PM_OK) return status;
-    (void)snprintf(name, sizeof name, "Llama of %.2f M, a prompt of %d, first run of a plan", million,
-                   PROMPT);
-    text_row(report, name, &timing, PROMPT);
-    status = sample(device, &config, WARM_UP + TOKENS, &tokens, &ignored, error);
-    if (status != PM_OK || tokens.count == 0) return status;
-    timing = (bench_timing){0};
-    bench_timing_from(&timing, tokens.seconds, tokens.count);
-    (void)snprintf(name, sizeof name, "Llama of %.2f M, one token", million);
-    text_row(report, name, &timing, 1);
-    return PM_OK;
+    char model[60];
+    (void)snprintf(model, sizeof model, "Llama of %.2f M", 1e-6 * bench_transformer_parameters(&config));
+    pm_status status = prompt_rows(device, &config, model, report, error);
+    return status == PM_OK ? token_rows(device, &config, model, report, error) : status;
 }

@@ -406,7 +406,7 @@ static pm_status sample_text(pm_model *model, pm_error *error)
     o->n_stop = args.stop.count;
     o->precision = cli_precision();
     if (model->recipe.kind == PM_KIND_TEXT_AUTOREGRESSIVE)
-        cli_use_few_threads(pm_model_info_of(model).parameters, o->count ? o->count : 1);
+        (void)cli_use_few_threads(pm_model_info_of(model).parameters, o->count ? o->count : 1);
     pm_status status = cli_open_device(&device, error);
     if (status == PM_OK) status = cli_sample_text(device, model, &text, error);
     pm_device_close(device);
