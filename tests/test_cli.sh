@@ -254,6 +254,7 @@ expect 2 'is no classifier' eval whole/model.safetensors --classifier whole/mode
 expect 2 'is a classifier' sample judge/model.safetensors
 good bench sample whole/model.safetensors --batch 2 --repeats 1 -q && has "of this device's matmul rate"
 good bench train fashion-tiny --data data --batch 2 --repeats 1 --json -q && has '"of_matmul_rate"'
+good bench start fashion-tiny --data data --batch 2 --repeats 1 --json -q && has '"beside_step": ' && has '"name": "start of fashion-tiny, beside a step"'
 
 [ "$failures" = 0 ] && echo "all is well"
 [ "$failures" = 0 ]

@@ -91,7 +91,13 @@ void bench_text_device_close(pm_device *device, pm_device *opened);
 /* A language model without a file, reading a prompt and adding token by token. */
 pm_status bench_text_rows(pm_device *device, bench_report *report, pm_error *error);
 
+/* bench_start.c: processes that are begun, to the end of their first training step; NULL: kjv-ar, on text that
+ * is made up. */
+pm_status bench_start_rows(const char *recipe, const char *data, bench_report *report, pm_error *error);
+
 /* The subjects. */
+pm_status bench_run_start(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
+                          pm_error *error);
 pm_status bench_run_memory(pm_device *device, uint32_t count, const char *const *words, bench_report *report,
                            pm_error *error);
 pm_status bench_check_suite(uint32_t count, const char *const *words, pm_error *error);

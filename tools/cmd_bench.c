@@ -49,7 +49,7 @@ static const cli_option options[] = {
      .value = &bench_args.batch,
      .low = 1,
      .high = 65536,
-     .help = "of train, memory and sample; default: the recipe's, and 64"},
+     .help = "of train, memory, start and sample; default: the recipe's, and 64"},
     {.name = "steps",
      .type = CLI_COUNT,
      .argument = "N",
@@ -71,7 +71,7 @@ static const cli_option options[] = {
      .argument = "PATH",
      .value = &bench_args.data,
      .environment = "PUMICE_DATA",
-     .help = "of train, and of memory with a recipe: pictures or text; default: the recipe's"},
+     .help = "of train, and of memory and start with a recipe: pictures or text; default: the recipe's"},
 };
 
 /* ---- Subjects ------------------------------------------------------------------------------------------ */
@@ -91,10 +91,13 @@ static const cli_option options[] = {
     X("suite", " [PART]", 0, 1, bench_check_suite, bench_run_suite,                                          \
       "what Pumice is held against, from one run: the roof; matmul in three layouts beside OpenBLAS's\n"     \
       "      sgemm, if that is installed; convolutions; training steps of a U-Net and a transformer\n"       \
-      "      and what the host does in them; a language model; memory. PART is roof, matmul, conv,\n"        \
-      "      train, text or memory")                                                                         \
+      "      and what the host does in them; starts; a language model; memory. PART is roof, matmul,\n"      \
+      "      conv, train, start, text or memory")                                                            \
     X("memory", " [RECIPE]", 0, 1, NULL, bench_run_memory,                                                   \
       "what training by a recipe, or by each that is built in, needs of the device's memory")                \
+    X("start", " [RECIPE]", 0, 1, NULL, bench_run_start,                                                     \
+      "from the start of a process to the end of its first training step, less a later step, without\n"      \
+      "      caches and with them; without RECIPE kjv-ar, on text that is made up")                          \
     X("train", " RECIPE", 1, 1, NULL, bench_run_train, "a whole training step, and a matmul of 1024 x 1024") \
     X("tune", " [RECIPE]", 0, 1, NULL, bench_run_tune,                                                       \
       "measure which tile is the fastest for each class of shapes that a recipe needs, or of usual\n"        \
