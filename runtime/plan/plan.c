@@ -88,6 +88,13 @@ pm_status pm_plan_initialise(pm_plan *plan, pm_error *error)
 
 /* ---- Life ---------------------------------------------------------------------------------------------- */
 
+/* Of a submit. Where no watchdog looks, the fewer the better: the host is woken after each. */
+static double aim_of(const pm_device *device)
+{
+    if (device->limits.submit) return (double)device->limits.submit / 1e3;
+    return pm_on(&device->rules, PM_WHOLE_DISPATCHES) ? 0.5 : 0.1;
+}
+
 static pm_status begin(pm_device *device, pm_graph *graph, const pm_plan_options *options, pm_plan **out,
                        pm_error *error)
 {
@@ -100,8 +107,7 @@ static pm_status begin(pm_device *device, pm_graph *graph, const pm_plan_options
     plan->graph = graph;
     plan->traced = device->trace != NULL;
     if (options) plan->options = *options;
-    if (plan->options.submit_seconds <= 0)
-        plan->options.submit_seconds = device->limits.submit ? (double)device->limits.submit / 1e3 : 0.1;
+    if (plan->options.submit_seconds <= 0) plan->options.submit_seconds = aim_of(device);
     if (plan->options.precision == PM_FAST) pm_matrix_units_test(device);
     status = pm_plan_lower(plan, error);
     if (status == PM_OK && pm_on(&device->rules, PM_WHOLE_DISPATCHES)) pm_plan_guess(plan);
