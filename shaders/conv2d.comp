@@ -57,7 +57,7 @@ void add_tap(uint tap)
                 tile_b[u][j] = weight(weight_at + (k + u) * pm_quads(p.out_channels) + weight_quad[j]);
             }
         }
-        [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD) {
+        TILE_STEPS(first) {
             [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) {
                 tile_a[i] = mix(vec4(0), x(x_at[first + i] + k / 4), bvec4(x_inside[first + i]));
             }

@@ -63,7 +63,7 @@ void main()
     }
     for (uint k = 0; k < p.k; k += 4) {
         load_b(k);
-        [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD) {
+        TILE_STEPS(first) {
             [[unroll]] for (uint i = 0; i < TILE_AHEAD; i += 4) load_a(first + i, k);
             [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) tile_multiply_add(first + i);
         }

@@ -17,6 +17,12 @@ layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output
 
 // Rows of which the terms are fetched before they are used; divides TILE_ROWS.
 const uint TILE_AHEAD = PM_AHEAD(TILE_ROWS, 4);
+// `first` goes through the tile in steps of so many rows.
+#ifdef PM_TEXEL
+#define TILE_STEPS(first) const uint first = 0; // one step, and no loop that a driver has to unroll
+#else
+#define TILE_STEPS(first) [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD)
+#endif
 
 vec4 tile[TILE_ROWS][TILE_COLUMNS];
 vec4 tile_a[TILE_AHEAD];      // of so many rows: four terms
