@@ -86,6 +86,7 @@ typedef struct pm_device_facts {
     uint32_t max_shared_bytes, max_invocations, max_groups[3];
     uint32_t buffer_alignment; /* every binding's offset is a multiple of it; at least 256 */
     uint32_t subgroup_size;
+    bool subgroup_broadcast; /* invocations of a subgroup can show each other values, and vote */
     /* Rows, columns and terms of the fragments that matrix units multiply, f16 by f16 added up in f32, in
      * subgroups of matrix_subgroup; 0: there are none that this build can use. */
     uint32_t matrix[3], matrix_subgroup;
@@ -124,6 +125,7 @@ typedef enum pm_feature {
     PM_TEXEL_INPUTS,
     PM_EVEN_VIEWS,
     PM_CPU_KERNELS,
+    PM_SHARED_FETCHES,
     PM_SHARED_TILES,
     PM_MATRIX_UNITS,
     PM_MAPPED_MEMORY,

@@ -1,6 +1,7 @@
-/* Shared-memory tiles, which GPUs use, have the bits of a CPU driver's register tiles: every case of products
- * and convolutions, forward and backward, with all outputs forced through them; and where operands are bound
- * in parts, or the device has Vulkan's least of shared memory and invocations. */
+/* Shared-memory tiles, which GPUs use, and tiles of lanes that fetch for each other have the bits of a CPU
+ * driver's register tiles: every case of products and convolutions, forward and backward, with all outputs
+ * forced through them; and where operands are bound in parts, or the device has Vulkan's least of shared
+ * memory and invocations. */
 /* ctest labels: device */
 #include "device_helpers.h"
 
@@ -12,30 +13,30 @@
 enum { KIB = 1024 };
 
 /* The gradient of the sum of squares of a case's output, to be freed. */
-static void *gradient_of(pm_device *on, const pm_case *test, size_t *bytes, uint32_t *shared)
+static void *gradient_of(pm_device *on, const pm_case *test, const char *kind, size_t *bytes, uint32_t *count)
 {
     pm_plan *plan;
     pm_graph *graph;
     pm_tensor gradient = plan_gradient(on, test, &graph, &plan);
     for (uint32_t i = 0; i < plan->n_dispatches; i++)
-        *shared += strstr(plan->dispatches[i].shader, "_shared") != NULL;
+        *count += strstr(plan->dispatches[i].shader, kind) != NULL;
     return run_gradient(graph, plan, gradient, bytes);
 }
 
-static void compare(const pm_op *op, pm_device_limits limits)
+/* Every case on `other`, whose tiles' kernels are NAME + kind, and on a device that has none of those. */
+static void compare(const pm_op *op, pm_device *other, const char *kind)
 {
-    pm_device_options options = {.limits = limits, .off = 1u << PM_CPU_KERNELS};
+    pm_device_options plain = {.off = 1u << PM_SHARED_FETCHES};
     pm_error error = {0};
-    pm_device *other;
-    uint32_t wrong = 0, shared = 0, none = 0;
-    expect_ok(pm_device_open(&options, &other, &error), &error);
-    assert_true(pm_device_uses(other, PM_SHARED_TILES));
+    pm_device *one;
+    uint32_t wrong = 0, of_kind = 0, none = 0;
+    expect_ok(pm_device_open(&plain, &one, &error), &error);
     for (uint32_t i = 0; i < op->n_cases; i++) {
         const pm_case *test = &op->cases[i];
         size_t bytes, other_bytes;
         if (test->bench || test->large) continue;
-        void *want = gradient_of(device, test, &bytes, &none);
-        void *got = gradient_of(other, test, &other_bytes, &shared);
+        void *want = gradient_of(one, test, kind, &bytes, &none);
+        void *got = gradient_of(other, test, kind, &other_bytes, &of_kind);
         assert_int_equal(bytes, other_bytes);
         if (memcmp(want, got, bytes) != 0) {
             print_error("%s (%s): other bits\n", op->name, test->name);
@@ -44,28 +45,70 @@ static void compare(const pm_op *op, pm_device_limits limits)
         free(want);
         free(got);
     }
-    assert_true(shared >= op->n_cases);
+    assert_true(of_kind >= op->n_cases);
+    assert_int_equal(none, 0);
     assert_int_equal(wrong, 0);
+    pm_device_close(one);
+}
+
+static void compare_shared(const pm_op *op, pm_device_limits limits)
+{
+    pm_device_options options = {.limits = limits, .off = 1u << PM_CPU_KERNELS};
+    pm_error error = {0};
+    pm_device *other;
+    expect_ok(pm_device_open(&options, &other, &error), &error);
+    assert_true(pm_device_uses(other, PM_SHARED_TILES));
+    compare(op, other, "_shared");
     pm_device_close(other);
 }
 
 static void products_have_the_same_bits(void **state)
 {
     (void)state;
-    compare(&pm_op_matmul, (pm_device_limits){.tile = {4, 1}});
+    compare_shared(&pm_op_matmul, (pm_device_limits){.tile = {4, 1}});
 }
 
 static void convolutions_have_the_same_bits(void **state)
 {
     (void)state;
-    compare(&pm_op_conv2d, (pm_device_limits){.tile = {4, 2}, .shared = 16 * KIB, .invocations = 128});
+    compare_shared(&pm_op_conv2d, (pm_device_limits){.tile = {4, 2}, .shared = 16 * KIB, .invocations = 128});
 }
 
 static void parts_have_the_same_bits(void **state)
 {
     (void)state;
-    compare(&pm_op_matmul, (pm_device_limits){.tile = {4, 1}, .storage_range = 64 * KIB});
-    compare(&pm_op_conv2d, (pm_device_limits){.tile = {4, 1}, .storage_range = 64 * KIB});
+    compare_shared(&pm_op_matmul, (pm_device_limits){.tile = {4, 1}, .storage_range = 64 * KIB});
+    compare_shared(&pm_op_conv2d, (pm_device_limits){.tile = {4, 1}, .storage_range = 64 * KIB});
+}
+
+/* Of lanes that fetch for each other; also where the rules think it too slow. */
+static void compare_lanes(const pm_op *op, pm_device_limits limits)
+{
+    pm_device_options options = {.limits = limits};
+    pm_error error = {0};
+    pm_device *other;
+    expect_ok(pm_device_open(&options, &other, &error), &error);
+    const pm_device_facts *facts = pm_device_facts_of(other);
+    bool can = facts->type == PM_DEVICE_CPU && facts->subgroup_broadcast &&
+               facts->subgroup_size == other->rules.gemm_lanes;
+    other->rules.on |= 1u << PM_SHARED_FETCHES;
+    if (can) compare(op, other, "_lanes");
+    pm_device_close(other);
+    if (!can) skip();
+}
+
+static void lanes_have_the_same_bits(void **state)
+{
+    (void)state;
+    compare_lanes(&pm_op_matmul, (pm_device_limits){.tile = {16, 1}});
+    compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {16, 2}});
+}
+
+static void parts_of_lanes_have_the_same_bits(void **state)
+{
+    (void)state;
+    compare_lanes(&pm_op_matmul, (pm_device_limits){.tile = {16, 2}, .storage_range = 64 * KIB});
+    compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {16, 1}, .storage_range = 64 * KIB});
 }
 
 int main(void)
@@ -74,6 +117,8 @@ int main(void)
         cmocka_unit_test(products_have_the_same_bits),
         cmocka_unit_test(convolutions_have_the_same_bits),
         cmocka_unit_test(parts_have_the_same_bits),
+        cmocka_unit_test(lanes_have_the_same_bits),
+        cmocka_unit_test(parts_of_lanes_have_the_same_bits),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -12,6 +12,10 @@ static const struct {
                          "code; off: storage buffers"},
     [PM_EVEN_VIEWS] = {"even-views", "sizes of views stay in one class, lest Mesa's CPU driver compile anew"},
     [PM_CPU_KERNELS] = {"cpu-kernels", "tiles and workgroups for a CPU driver; off: those of a GPU"},
+    [PM_SHARED_FETCHES] =
+        {"shared-fetches",
+         "lanes of a CPU driver that need the same part of a product's operand fetch it for "
+         "each other (Mesa 25 and later); off: each for itself"},
     [PM_SHARED_TILES] = {"shared-tiles",
                          "products and convolutions of a GPU (or without cpu-kernels) go through "
                          "shared memory; off: register tiles"},
@@ -69,6 +73,8 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_CPU_KERNELS:
     case PM_WHOLE_DISPATCHES:
         return facts->type == PM_DEVICE_CPU;
+    case PM_SHARED_FETCHES:
+        return pm_shows_values_fast(facts);
     case PM_MATRIX_UNITS:
         return facts->matrix_subgroup != 0 && facts->matrix[0] != 0;
     case PM_MAPPED_MEMORY:

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-#define DRIVER_ID_MESA_LLVMPIPE 13u /* VkDriverId, without Vulkan's headers */
+/* Without Vulkan's headers: VkDriverId, and a version as VK_MAKE_API_VERSION packs it. */
+#define DRIVER_ID_MESA_LLVMPIPE 13u
+#define VULKAN_1_4 (1u << 22 | 4u << 12)
 
 /* What the compilers of docs/drivers.md make of the register tiles, of 8x2, 8x1, 4x2 and 4x1 vec4s.
  *
@@ -25,6 +27,14 @@ static uint32_t tile_vec4s(const pm_device_facts *facts)
 {
     enum { AMD = 0x1002, NVIDIA = 0x10de };
     return facts->vendor_id == AMD || facts->vendor_id == NVIDIA ? 16 : 8;
+}
+
+/* Mesa's CPU driver looked for the first active lane at each such place, in a loop (22.3 at least); 25 and 26
+ * move the value out of a register. Version 25 is the first that has Vulkan 1.4; its own number is 1. */
+bool pm_shows_values_fast(const pm_device_facts *facts)
+{
+    return facts->driver_id == DRIVER_ID_MESA_LLVMPIPE && facts->api_version >= VULKAN_1_4 &&
+           facts->subgroup_broadcast && facts->subgroup_size >= 8;
 }
 
 pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint32_t off)
@@ -71,6 +81,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS);
         rules.on &= ~rules.idle;
     }
+    if (!rules.is_cpu || rules.gemm_lanes != facts->subgroup_size) rules.on &= ~(1u << PM_SHARED_FETCHES);
     memcpy(rules.matrix, facts->matrix, sizeof rules.matrix);
     rules.matrix_subgroup = facts->matrix_subgroup;
     if (pm_on(&rules, PM_SHARED_TILES) || pm_on(&rules, PM_MATRIX_UNITS)) {

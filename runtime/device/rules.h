@@ -40,6 +40,9 @@ static inline bool pm_on(const pm_rules *rules, pm_feature feature)
     return rules->on >> feature & 1u;
 }
 
+/* Whether one lane of a subgroup shows a value to all of them for less than a fetch costs. */
+bool pm_shows_values_fast(const pm_device_facts *facts);
+
 /* How much a device of this type is preferred; higher is better. */
 int pm_device_rank(pm_device_type type);
 const char *pm_device_type_name(pm_device_type type);

@@ -158,7 +158,7 @@ static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
                               : pm_tile_for(rules, slices, rows, c->out_channels);
     uint32_t x_stride = pm_stride_of((uint64_t)slice * pixels * in4);
 
-    pm_dispatch *d = pm_dispatch_begin(lowering, tile.shared_bytes ? "conv2d_shared" : "conv2d", tile.lanes);
+    pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(&tile, "conv2d"), tile.lanes);
     pm_spec_tile(d, &tile, c->out_channels);
     pm_spec(d, !per_sample ? 0 : per_sample_whole ? PER_SAMPLE_WHOLE : PER_SAMPLE_CUT);
     pm_spec(d, residual);
@@ -356,8 +356,7 @@ static pm_dispatch *begin_weight(pm_lowering *lowering, const weight_sums *s, co
 {
     const conv_attr *c = s->c;
     uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
-    pm_dispatch *d = pm_dispatch_begin(
-        lowering, tile->shared_bytes ? "conv2d_weight_shared" : "conv2d_weight", tile->lanes);
+    pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(tile, "conv2d_weight"), tile->lanes);
     pm_spec_tile(d, tile, out4);
     pm_spec(d, kind);
     pm_spec_shared(d, lowering->rules, tile);

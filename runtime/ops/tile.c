@@ -112,8 +112,7 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
     const pm_product *p = &q->p;
     bool batched = part->batched, bias = part->is_last && pm_is(p->bias), residual = pm_is(part->residual);
     uint32_t halo = part->in_parts ? PM_BIND_ALIGN : 0; /* a part may begin so far behind its binding */
-    pm_dispatch *d =
-        pm_dispatch_begin(lowering, tile->shared_bytes ? "matmul_shared" : "matmul", tile->lanes);
+    pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(tile, "matmul"), tile->lanes);
     pm_spec(d, tile->rows);
     pm_spec(d, tile->columns);
     pm_spec(d, pm_is_quads(p->n) && pm_is_quads(part->c_first));

@@ -10,6 +10,7 @@
 typedef struct pm_tile {
     uint32_t rows, columns, log2_lanes;
     uint32_t lanes;        /* of a workgroup */
+    bool shows;            /* a register tile of lanes that fetch for each other (NAME_lanes.comp) */
     uint32_t shared_bytes; /* 0: a register tile (shaders/include/tile.glsl); else through shared memory
                               (tile_shared.glsl) */
     uint32_t part_rows,
@@ -31,6 +32,10 @@ pm_tile pm_register_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, 
 
 /* The register tile of which a workgroup has the fewest rows. */
 pm_tile pm_flattest_tile(const pm_rules *rules, uint32_t m, uint32_t n);
+
+/* The kernel for the tile: NAME, NAME_lanes or NAME_shared. */
+#define PM_TILE_SHADER(tile, name) \
+    ((tile)->shared_bytes ? name "_shared" : (tile)->shows ? name "_lanes" : name)
 
 /* Specialization constants 1 to 3 of a tiled kernel, whose output has rows of n elements. */
 void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n);

@@ -9,6 +9,9 @@ typedef struct lane_shape {
     uint32_t lanes, log2_wide;
 } lane_shape;
 
+/* How lanes bring what they multiply. */
+typedef enum bringing { ALONE, SHOWN, SHARED } bringing;
+
 typedef struct choices {
     const pm_tile_size *sizes;
     const lane_shape *shapes;
@@ -21,7 +24,10 @@ static const pm_tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {16, 1}, {4, 4}};
 static const pm_tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
 static const pm_tile_size shared_sizes[] = {{8, 2}, {4, 2}, {8, 1}, {4, 1}};
 static const pm_tile_size small_shared_sizes[] = {{4, 1}}; /* where registers are few; see rules.c */
+static const pm_tile_size shown_sizes[] = {
+    {32, 2}, {32, 1}, {16, 1}}; /* of lanes that fetch for each other */
 static const lane_shape cpu_shapes[] = {{0, 2}, {0, 3}, {0, 1}, {0, 4}, {0, 0}};
+static const lane_shape shown_shapes[] = {{0, 3}, {0, 4}};
 static const lane_shape gpu_shapes[] = {{0, 3}, {0, 2}, {0, 4}, {0, 1}, {0, 0}};
 static const lane_shape shared_shapes[] = {{256, 4}, {128, 4}, {128, 3}, {64, 3}, {64, 2}, {64, 4}};
 
@@ -47,6 +53,7 @@ static double cost_of(const pm_rules *rules, const pm_tile *tile, const sizes *o
     double block_rows = tile->group_rows, block_columns = 4.0 * columns * (1u << tile->log2_lanes);
     double vec4s = groups * block_rows * block_columns / 4.0;
     double busy = output->count * (output->m / rows) * (pm_ceil_div(output->n, 4) / columns) / PM_BUSY_LANES;
+    if (tile->shows) fetches = (rows / tile->lanes + 4.0 * columns) / (rows * columns);
     if (rules->is_cpu) return vec4s * (3.0 + 10.0 * fetches);
     double brought = 16.0 / block_rows + 16.0 / block_columns, each = 1.0 + fetches;
     if (tile->shared_bytes) each = 1.0 + fetches / 4.0 + brought;
@@ -73,24 +80,32 @@ static uint32_t shared_bytes_of(const pm_tile *tile)
     return 16 * (a + b);
 }
 
+/* Whether the lanes can fetch for each other: they lie side by side, and share a tile's rows out evenly. */
+static bool can_show(const pm_tile *tile)
+{
+    return tile->lanes >> tile->log2_lanes == 1 && tile->rows % tile->lanes == 0;
+}
+
 #define CHOICES(sizes, shapes)                     \
     (choices)                                      \
     {                                              \
         sizes, shapes, COUNT(sizes), COUNT(shapes) \
     }
 
-static choices choices_of(const pm_rules *rules, bool shared)
+static choices choices_of(const pm_rules *rules, bringing how)
 {
+    if (how == SHOWN) return CHOICES(shown_sizes, shown_shapes);
     if (rules->is_cpu) return CHOICES(cpu_sizes, cpu_shapes);
-    if (!shared) return CHOICES(gpu_sizes, gpu_shapes);
+    if (how == ALONE) return CHOICES(gpu_sizes, gpu_shapes);
     if (rules->tile_vec4s < 16) return CHOICES(small_shared_sizes, shared_shapes);
     return CHOICES(shared_sizes, shared_shapes);
 }
 
-/* The best register tile, or with `shared` the best through shared memory, if there is one; from *best on. */
-static void find_tile(const pm_rules *rules, bool shared, const sizes *output, pm_tile *best)
+/* The best of the register tiles of lanes that fetch alone, or for each other, or of those through shared
+ * memory, if there is one; from *best on. */
+static void find_tile(const pm_rules *rules, bringing how, const sizes *output, pm_tile *best)
 {
-    choices c = choices_of(rules, shared);
+    choices c = choices_of(rules, how);
     pm_tile_size pinned = {rules->tile[0], rules->tile[1]};
     if (pinned.rows) {
         c.sizes = &pinned;
@@ -103,9 +118,11 @@ static void find_tile(const pm_rules *rules, bool shared, const sizes *output, p
             if (shape.lanes == 0) shape.lanes = rules->gemm_lanes;
             if (shape.lanes >> shape.log2_wide == 0) continue;
             pm_tile tile = tile_of(c.sizes[s], shape, output->m, output->n);
-            if (shared) tile.shared_bytes = shared_bytes_of(&tile);
-            if (shared && (tile.lanes > rules->shared_lanes || tile.shared_bytes > rules->shared_bytes ||
-                           tile.group_rows > 128))
+            tile.shows = how == SHOWN;
+            if (tile.shows && !can_show(&tile)) continue;
+            if (how == SHARED) tile.shared_bytes = shared_bytes_of(&tile);
+            if (how == SHARED && (tile.lanes > rules->shared_lanes ||
+                                  tile.shared_bytes > rules->shared_bytes || tile.group_rows > 128))
                 continue;
             if (best->rows == 0 || cost_of(rules, &tile, output) < cost_of(rules, best, output)) *best = tile;
         }
@@ -115,7 +132,9 @@ static void find_tile(const pm_rules *rules, bool shared, const sizes *output, p
 pm_tile pm_register_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n)
 {
     pm_tile best = {0};
-    find_tile(rules, false, &(sizes){count, m, n}, &best);
+    if (pm_on(rules, PM_SHARED_FETCHES)) find_tile(rules, SHOWN, &(sizes){count, m, n}, &best);
+    if (best.rows && rules->tile[0]) return best; /* a tile that is pinned is of one kind */
+    find_tile(rules, ALONE, &(sizes){count, m, n}, &best);
     return best;
 }
 
@@ -126,7 +145,7 @@ pm_tile pm_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t 
     bool pinned = rules->tile[0] != 0; /* then every tile goes through shared memory, if any may */
     bool shared = pm_on(rules, PM_SHARED_TILES);
     if (!pinned || !shared) best = pm_register_tile_for(rules, count, m, n);
-    if (shared) find_tile(rules, true, &(sizes){count, m, n}, &best);
+    if (shared) find_tile(rules, SHARED, &(sizes){count, m, n}, &best);
     return best.rows ? best : pm_register_tile_for(rules, count, m, n);
 }
 

@@ -15,18 +15,42 @@ layout(constant_id = 1) const uint TILE_ROWS = 16; // a multiple of 4
 layout(constant_id = 2) const uint TILE_COLUMNS = 4;
 layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output are whole vec4s
 
-// Rows of which the terms are fetched before they are used; divides TILE_ROWS.
+// For four terms of all rows a tile needs TILE_ROWS vec4s of A: number r is of row r, where vec4s lie along the
+// terms; where they lie along the rows, number 4 q + u has rows 4 q and on, of term u.
+//
+// PM_LANES (NAME_lanes.comp): the lanes of a workgroup are one subgroup, in order, and lie side by side along the
+// columns, so that all of them need the same ones. Each then fetches one in so many, and shows it to the
+// others. Else every invocation fetches all.
+#ifdef PM_LANES
+#extension GL_KHR_shader_subgroup_ballot : require
+#extension GL_KHR_shader_subgroup_vote : require
+const uint TILE_STEP = gl_WorkGroupSize.x; // divides TILE_ROWS, and is a multiple of four
+uint tile_first() { return gl_LocalInvocationID.x; }
+const uint TILE_AHEAD = TILE_ROWS;
+bool tile_any(bool is) { return subgroupAny(is); }
+uint tile_shown(uint v, uint number) { return subgroupBroadcast(v, number % TILE_STEP); }
+#else
+const uint TILE_STEP = 1;
+uint tile_first() { return 0; }
+// So many are fetched before they are used, as the first of tile_fetched; divides TILE_ROWS.
 const uint TILE_AHEAD = PM_AHEAD(TILE_ROWS, 4);
-// `first` goes through the tile in steps of so many rows.
-#ifdef PM_TEXEL
+bool tile_any(bool is) { return is; }
+uint tile_shown(uint v, uint number) { return v; }
+#endif
+
+// `first` goes through the tile in steps of so many.
+#if defined(PM_TEXEL) || defined(PM_LANES)
 #define TILE_STEPS(first) const uint first = 0; // one step, and no loop that a driver has to unroll
 #else
 #define TILE_STEPS(first) [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD)
 #endif
 
+// An invocation fetches number tile_first() and every TILE_STEP-th from there on.
+const uint TILE_FETCHES = TILE_ROWS / TILE_STEP;
+
 vec4 tile[TILE_ROWS][TILE_COLUMNS];
-vec4 tile_a[TILE_AHEAD];      // of so many rows: four terms
-vec4 tile_b[4][TILE_COLUMNS]; // of four terms: the columns
+vec4 tile_fetched[TILE_FETCHES];
+vec4 tile_b[4][TILE_COLUMNS];    // of four terms: the columns
 
 // The output, seen as vec4s and as elements. Where an operand is bound in parts, one dispatch each, a later
 // one goes on from what the one before left in the output (tile_load): then a sum has the order, and the
@@ -67,10 +91,35 @@ void tile_clear()
     }
 }
 
-// tile[row] += the four products of its terms in tile_a and tile_b, in order.
-void tile_multiply_add(uint row)
+// The vec4 of that number, or an element of it.
+vec4 tile_a(uint number)
 {
-    vec4 a = tile_a[row % TILE_AHEAD];
+#ifdef PM_LANES
+    return subgroupBroadcast(tile_fetched[number / TILE_STEP], number % TILE_STEP);
+#else
+    return tile_fetched[number];
+#endif
+}
+
+float tile_a(uint number, uint c)
+{
+#ifdef PM_LANES
+    return subgroupBroadcast(tile_fetched[number / TILE_STEP][c], number % TILE_STEP);
+#else
+    return tile_fetched[number][c];
+#endif
+}
+
+// Four terms of a row, out of vec4s that lie along the rows.
+vec4 tile_a_across(uint row)
+{
+    uint first = row - row % 4, c = row % 4;
+    return vec4(tile_a(first, c), tile_a(first + 1, c), tile_a(first + 2, c), tile_a(first + 3, c));
+}
+
+// tile[row] += the four products of its terms in `a` and tile_b, in order.
+void tile_multiply_add(uint row, vec4 a)
+{
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
         vec4 sum = tile[row][j];
         sum = PM_MAD(vec4(a.x), tile_b[0][j], sum);
@@ -81,21 +130,26 @@ void tile_multiply_add(uint row)
     }
 }
 
-// The invocations of a workgroup lie 1 << log2_lanes wide, the others below them. Its rows:
+// The invocations of a workgroup lie 1 << log2_lanes wide, the others below them.
+#ifdef PM_LANES
+uint tile_lane(uint log2_lanes) { return gl_LocalInvocationID.x; }
+uint tile_group_rows(uint log2_lanes) { return TILE_ROWS; } // of a workgroup
+uint tile_row(uint log2_lanes) { return gl_WorkGroupID.y * TILE_ROWS; } // the first of this invocation's tile
+#else
+uint tile_lane(uint log2_lanes) { return gl_LocalInvocationID.x & ((1u << log2_lanes) - 1); }
 uint tile_group_rows(uint log2_lanes) { return (gl_WorkGroupSize.x >> log2_lanes) * TILE_ROWS; }
-
-// The first row of this invocation's tile.
 uint tile_row(uint log2_lanes)
 {
     uint in_group = (gl_LocalInvocationID.x >> log2_lanes) * TILE_ROWS;
     return gl_WorkGroupID.y * tile_group_rows(log2_lanes) + in_group;
 }
+#endif
+
 
 // Column j of this tile, in vec4s: neighbouring invocations have neighbours.
 uint tile_quad(uint log2_lanes, uint j)
 {
-    uint lane = gl_LocalInvocationID.x & ((1u << log2_lanes) - 1);
-    return ((gl_WorkGroupID.x * TILE_COLUMNS + j) << log2_lanes) + lane;
+    return ((gl_WorkGroupID.x * TILE_COLUMNS + j) << log2_lanes) + tile_lane(log2_lanes);
 }
 
 #endif

@@ -117,8 +117,7 @@ void multiply_blocks()
             }
         }
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-            tile_a[i % 4] = block_a[block_row(i) * A_STRIDE + quad];
-            tile_multiply_add(i);
+            tile_multiply_add(i, block_a[block_row(i) * A_STRIDE + quad]);
         }
     }
 }

@@ -1,0 +1,4 @@
+// The same as conv2d.comp, of lanes that fetch for each other; see include/tile.glsl.
+#version 460
+#define PM_LANES
+#include "conv2d_tile.glsl"
