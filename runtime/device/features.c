@@ -51,6 +51,9 @@ static const struct {
                           "queries and keys are turned, keys and values cached by one dispatch each; off: by "
                           "two"},
     [PM_ROW_NORMS] = {"row-norms", "a few rows are normalised by one kernel; off: by two, as many are"},
+    [PM_ATTENTION_PRODUCTS] = {"attention-products",
+                               "CPU drivers write attention's weights down, of some samples at a time, and "
+                               "multiply them as matrices; off: its kernels add everything up"},
     [PM_PRODUCT_CONVOLUTIONS] = {"product-convolutions", "1x1 convolutions run as products"},
     [PM_LOGITS_IN_PLACE] = {"logits-in-place", "gradients of a large head's logits replace them"},
     [PM_CACHED_DECODE] = {"cached-decode",
@@ -72,6 +75,7 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_EVEN_VIEWS:
     case PM_CPU_KERNELS:
     case PM_WHOLE_DISPATCHES:
+    case PM_ATTENTION_PRODUCTS:
         return facts->type == PM_DEVICE_CPU;
     case PM_SHARED_FETCHES:
         return pm_shows_values_fast(facts);

@@ -77,6 +77,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.lanes = 32;
         rules.tile_vec4s = 64;
         rules.attention_block = 32;
+        rules.attention_bytes = 8u << 20;
         rules.near_terms = 512;
         rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS);
         rules.on &= ~rules.idle;

@@ -1,5 +1,9 @@
 /* Attention with memory linear in the length: the forward pass keeps the log-sum-exp of each query's scores,
- * and the backward pass recomputes the probabilities from it (FlashAttention, 2205.14135). */
+ * and the backward pass recomputes the probabilities from it (FlashAttention, 2205.14135).
+ *
+ * A lane adds up in memory what is as wide as a head. A CPU driver loads and stores lane by lane, which takes
+ * longer than the arithmetic: there the weights of a few samples are written down instead, of the backward
+ * pass both kinds once, and attention_product.comp multiplies them by register tiles, in the same order. */
 #include "base/checked.h"
 #include "base/status.h"
 #include "ops/op.h"
@@ -9,6 +13,10 @@
 
 /* Keys between two rescalings in the forward pass. It decides rounding, so it is the same on every device. */
 enum { BLOCK = 32 };
+
+/* Where weights are written down (PM_ATTENTION_PRODUCTS): rows of a lane that finds them and of a tile that
+ * multiplies them, and keys that a step of the backward pass takes. */
+enum { WEIGHT_TILE = 8, PRODUCT_ROWS = 16, WEIGHT_BLOCK = 16 };
 
 typedef struct attention_attr {
     uint32_t heads, kv_heads;
@@ -119,12 +127,15 @@ static void shape_attention_backward(pm_graph *graph, pm_node *node)
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 /* One kernel: lanes own rows of one side, queries or keys. */
+enum { HAS_FIRST_SPEC = 6 }; /* constant_id, of attention.glsl */
+
 typedef struct attention_kernel {
     const attention_geometry *geometry;
     uint32_t heads;              /* of that side */
     uint32_t lanes, tile, tiles; /* tiles: of a head */
     uint32_t block;              /* rows of the other side that a step takes */
     bool over_keys, ragged;
+    bool writes_weights; /* else it adds up by itself */
 } attention_kernel;
 
 /* Rows of a lane. A CPU driver reads what all lanes want as often as there are lanes, so that many rows a
@@ -164,6 +175,18 @@ static attention_kernel kernel_for(const pm_lowering *lowering, const attention_
     return kernel;
 }
 
+/* Of a row of weights, which is whole blocks of keys; and weights of a sample, whose heads have whole blocks
+ * of queries. */
+static uint32_t weight_quads(const attention_geometry *g)
+{
+    return pm_ceil_div(g->keys, BLOCK) * (BLOCK / 4);
+}
+
+static uint64_t weights_of_sample(const attention_geometry *g)
+{
+    return (uint64_t)g->heads * pm_ceil_div(g->queries, BLOCK) * BLOCK * weight_quads(g) * 4;
+}
+
 static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel, const char *plain,
                           const char *ragged)
 {
@@ -177,6 +200,8 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
     pm_spec(d, g->mask);
     pm_spec(d, g->group);
     pm_spec(d, kernel->over_keys);
+    pm_spec(d, 0); /* of a kernel's own */
+    pm_spec(d, kernel->writes_weights ? PRODUCT_ROWS : 0);
     pm_push_u32(d, g->queries);
     pm_push_u32(d, g->keys);
     pm_push_u32(d, g->heads);
@@ -184,6 +209,7 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
     pm_push_u32(d, kernel->tiles);
     pm_push_f32(d, (float)(1.0 / sqrt((double)g->head_width)));
     pm_push_u32(d, g->block);
+    pm_push_u32(d, weight_quads(g));
     return d;
 }
 
@@ -223,47 +249,173 @@ static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
               2.0 * products * pairs * g->width);
 }
 
+/* ---- By weights that are written down (PM_ATTENTION_PRODUCTS) ---- */
+
+/* Samples that begin where they can be bound, all of whose tensors with `elements` a sample do. */
+static uint32_t granule_of(uint64_t elements)
+{
+    uint32_t samples = 1;
+    while (samples * elements * 4 % PM_BIND_ALIGN != 0) samples *= 2;
+    return samples;
+}
+
+static uint32_t most_of(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* How many samples at a time may have their weights written down, `count` for each pair of query and key; 0:
+ * the kernels add up by themselves. Fewer queries or keys than a block would waste most of the work. */
+static uint32_t samples_by_weights(const pm_lowering *lowering, const pm_node *node, uint32_t count)
+{
+    attention_geometry g = geometry_of(lowering->graph, node);
+    bool is_first = node->op == &pm_op_attention && pm_is(node->in[FIRST]);
+    if (!pm_on(lowering->rules, PM_ATTENTION_PRODUCTS) || lowering->rules->attention_bytes == 0 || is_first ||
+        g.head_width % 4 != 0 || g.queries < BLOCK || g.keys < BLOCK)
+        return 0;
+    uint64_t queries = (uint64_t)g.queries * g.width, keys = (uint64_t)g.keys * g.kv_width;
+    uint64_t weights = weights_of_sample(&g), largest = queries > keys ? queries : keys;
+    uint64_t reach =
+        pm_reach(lowering, 0) < pm_reach(lowering, 4) ? pm_reach(lowering, 0) : pm_reach(lowering, 4);
+    if (weights > largest) largest = weights;
+    uint64_t most = reach / (largest * 4),
+             most_written = lowering->rules->attention_bytes / (weights * count * 4);
+    if (most > most_written) most = most_written;
+    if (most >= g.samples) return g.samples;
+    uint32_t granule =
+        most_of(most_of(granule_of(queries), granule_of(keys)), granule_of((uint64_t)g.heads * g.queries));
+    return (uint32_t)most / granule * granule;
+}
+
+static attention_kernel weights_kernel(const pm_lowering *lowering, const attention_geometry *g,
+                                       uint32_t block)
+{
+    return (attention_kernel){
+        .geometry = g,
+        .heads = g->heads,
+        .lanes = lowering->rules->gemm_lanes,
+        .tile = WEIGHT_TILE,
+        .tiles = pm_ceil_div(g->queries, WEIGHT_TILE),
+        .block = block,
+        .writes_weights = true,
+    };
+}
+
+static pm_tensor scratch_weights(pm_lowering *lowering, const attention_geometry *g)
+{
+    return pm_scratch(lowering, PM_DTYPE_F32, (uint32_t)(g->samples * weights_of_sample(g)));
+}
+
+static pm_tensor no_weights(pm_lowering *lowering)
+{
+    return pm_scratch(lowering, PM_DTYPE_F32, 4);
+}
+
+/* result = weights theirs, rescaled by `factors` if there are any, for each head of queries; or of keys,
+ * where the weights are transposed. */
+static void append_product(pm_lowering *lowering, const attention_geometry *g, bool over_keys,
+                           pm_tensor weights, pm_tensor theirs, pm_tensor factors, pm_tensor result)
+{
+    uint32_t quads = g->head_width / 4, columns = quads < 4 ? quads : 4, log2_lanes = 0;
+    uint32_t lanes = lowering->rules->gemm_lanes, heads = over_keys ? g->kv_heads : g->heads;
+    while (columns << log2_lanes < quads && 1u << log2_lanes < lanes) log2_lanes++;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "attention_product", lanes);
+    pm_spec(d, PRODUCT_ROWS);
+    pm_spec(d, columns);
+    pm_spec(d, true); /* whole vec4s */
+    pm_spec(d, over_keys);
+    pm_spec(d, pm_is(factors));
+    pm_spec(d, g->mask);
+    pm_spec(d, g->group);
+    pm_spec(d, pm_is(factors) ? BLOCK : WEIGHT_BLOCK);
+    const uint32_t numbers[] = {g->queries, g->keys, g->heads, quads, g->block, weight_quads(g), log2_lanes};
+    for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) pm_push_u32(d, numbers[i]);
+    pm_bind_in(d, weights, 4, 0);
+    pm_bind_in(d, theirs, 4, 0);
+    pm_bind_in(d, pm_is(factors) ? factors : weights, 1, 0);
+    pm_bind_out(d, result, 0);
+    double pairs = (double)g->samples * g->queries * g->keys * (g->mask == PM_MASK_NONE ? 1.0 : 0.5);
+    pm_groups(d, pm_ceil_div(quads, columns << log2_lanes),
+              pm_ceil_div(over_keys ? g->keys : g->queries, PRODUCT_ROWS * (lanes >> log2_lanes)),
+              g->samples * heads, 2, 2.0 * pairs * g->width);
+}
+
+/* ---- Both ---- */
+
+static void append_forward(pm_lowering *lowering, const pm_node *node, const attention_kernel *kernel,
+                           pm_tensor weights, pm_tensor factors)
+{
+    const attention_geometry *g = kernel->geometry;
+    pm_dispatch *d = begin(lowering, kernel, "attention", "attention_ragged");
+    bool has_first = pm_is(node->in[FIRST]);
+    d->spec[HAS_FIRST_SPEC] = has_first;
+    bind_queries(d, kernel, node->in[Q]);
+    bind_keys(d, kernel, node->in[K]);
+    bind_keys(d, kernel, node->in[V]);
+    pm_bind_update(d, node->out[0], query_stride(g));
+    pm_bind_out(d, node->out[1], 0);
+    pm_bind_in(d, has_first ? node->in[FIRST] : pm_scratch(lowering, PM_DTYPE_U32, 1), 1, 0);
+    pm_bind_out(d, weights, 0);
+    pm_bind_out(d, factors, 0);
+    end(d, kernel, kernel->writes_weights ? 1 : 2);
+}
+
 static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
     attention_geometry g = geometry_of(lowering->graph, node);
     attention_kernel kernel = kernel_for(lowering, &g, false, true);
-    pm_dispatch *d = begin(lowering, &kernel, "attention", "attention_ragged");
-    bool has_first = pm_is(node->in[FIRST]);
-    pm_spec(d, has_first);
-    bind_queries(d, &kernel, node->in[Q]);
-    bind_keys(d, &kernel, node->in[K]);
-    bind_keys(d, &kernel, node->in[V]);
-    pm_bind_update(d, node->out[0], query_stride(&g));
-    pm_bind_out(d, node->out[1], 0);
-    pm_bind_in(d, has_first ? node->in[FIRST] : pm_scratch(lowering, PM_DTYPE_U32, 1), 1, 0);
-    end(d, &kernel, 2);
+    append_forward(lowering, node, &kernel, no_weights(lowering), no_weights(lowering));
+}
+
+static void lower_samples_by_weights(pm_lowering *lowering, const pm_node *node)
+{
+    attention_geometry g = geometry_of(lowering->graph, node);
+    attention_kernel kernel = weights_kernel(lowering, &g, BLOCK);
+    pm_tensor weights = scratch_weights(lowering, &g);
+    pm_tensor factors = pm_scratch(lowering, PM_DTYPE_F32, pm_count_of(lowering->graph, weights) / BLOCK);
+    append_forward(lowering, node, &kernel, weights, factors);
+    append_product(lowering, &g, false, weights, node->in[V], factors, node->out[0]);
 }
 
 static void lower_attention(pm_lowering *lowering, const pm_node *node)
 {
     enum { INPUTS = 1 << Q | 1 << K | 1 << V };
+    uint32_t block = samples_by_weights(lowering, node, 1);
+    if (block != 0) {
+        pm_lower_by_blocks(lowering, node, INPUTS | PM_OUT_BIT(0) | PM_OUT_BIT(1), block,
+                           lower_samples_by_weights);
+        return;
+    }
     pm_lower_by_rows(lowering, node, INPUTS | PM_OUT_BIT(0) | PM_OUT_BIT(1), PM_OUT_BIT(1), 0, lower_samples);
+}
+
+static void append_dq(pm_lowering *lowering, const pm_node *node, const attention_kernel *kernel,
+                      pm_tensor deltas, pm_tensor chances, pm_tensor dscores)
+{
+    const attention_geometry *g = kernel->geometry;
+    pm_dispatch *d = begin(lowering, kernel, "attention_dq", "attention_dq_ragged");
+    bind_queries(d, kernel, node->in[Q]);
+    bind_keys(d, kernel, node->in[K]);
+    bind_keys(d, kernel, node->in[V]);
+    bind_queries(d, kernel, node->in[OUT]);
+    bind_queries(d, kernel, node->in[DOUT]);
+    pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
+    pm_bind_update(d, node->out[Q], query_stride(g));
+    pm_bind_out(d, deltas, 0);
+    pm_bind_out(d, chances, 0);
+    pm_bind_out(d, dscores, 0);
+    end(d, kernel, kernel->writes_weights ? 2 : 3);
 }
 
 static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
 {
     attention_geometry g = geometry_of(lowering->graph, node);
     pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
-
     attention_kernel kernel = kernel_for(lowering, &g, false, false);
-    pm_dispatch *d = begin(lowering, &kernel, "attention_dq", "attention_dq_ragged");
-    bind_queries(d, &kernel, node->in[Q]);
-    bind_keys(d, &kernel, node->in[K]);
-    bind_keys(d, &kernel, node->in[V]);
-    bind_queries(d, &kernel, node->in[OUT]);
-    bind_queries(d, &kernel, node->in[DOUT]);
-    pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
-    pm_bind_update(d, node->out[Q], query_stride(&g));
-    pm_bind_out(d, deltas, 0);
-    end(d, &kernel, 3);
+    append_dq(lowering, node, &kernel, deltas, no_weights(lowering), no_weights(lowering));
 
     kernel = kernel_for(lowering, &g, true, false);
-    d = begin(lowering, &kernel, "attention_dkv", "attention_dkv_ragged");
+    pm_dispatch *d = begin(lowering, &kernel, "attention_dkv", "attention_dkv_ragged");
     bind_queries(d, &kernel, node->in[Q]);
     bind_keys(d, &kernel, node->in[K]);
     bind_keys(d, &kernel, node->in[V]);
@@ -275,11 +427,27 @@ static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
     end(d, &kernel, 4);
 }
 
+static void lower_backward_by_weights(pm_lowering *lowering, const pm_node *node)
+{
+    attention_geometry g = geometry_of(lowering->graph, node);
+    attention_kernel kernel = weights_kernel(lowering, &g, WEIGHT_BLOCK);
+    pm_tensor chances = scratch_weights(lowering, &g), dscores = scratch_weights(lowering, &g);
+    append_dq(lowering, node, &kernel, no_weights(lowering), chances, dscores);
+    append_product(lowering, &g, false, dscores, node->in[K], PM_NONE, node->out[Q]);
+    append_product(lowering, &g, true, dscores, node->in[Q], PM_NONE, node->out[K]);
+    append_product(lowering, &g, true, chances, node->in[DOUT], PM_NONE, node->out[V]);
+}
+
 static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
 {
     enum { INPUTS = 1 << Q | 1 << K | 1 << V | 1 << OUT | 1 << LOG_SUMS | 1 << DOUT };
-    pm_lower_by_rows(lowering, node, INPUTS | PM_OUT_BIT(Q) | PM_OUT_BIT(K) | PM_OUT_BIT(V), 1 << LOG_SUMS, 0,
-                     lower_samples_backward);
+    enum { OUTPUTS = PM_OUT_BIT(Q) | PM_OUT_BIT(K) | PM_OUT_BIT(V) };
+    uint32_t block = samples_by_weights(lowering, node, 2);
+    if (block != 0) {
+        pm_lower_by_blocks(lowering, node, INPUTS | OUTPUTS, block, lower_backward_by_weights);
+        return;
+    }
+    pm_lower_by_rows(lowering, node, INPUTS | OUTPUTS, 1 << LOG_SUMS, 0, lower_samples_backward);
 }
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */
@@ -429,6 +597,9 @@ static const pm_case cases_attention[] = {
     CASE("grouped heads", 2, 7, 9, 4, 4, PM_MASK_NONE, 2),
     CASE("grouped heads, causal, odd head", 1, 37, 37, 6, 3, CAUSAL, 2),
     CASE("one head of keys, blocks", 2, 6, 10, 3, 4, BY_BLOCK, 1, 3),
+    CASE("grouped heads, several blocks, more keys", 2, 37, 75, 4, 20, CAUSAL, 2),
+    CASE("grouped heads, several samples", 3, 48, 72, 4, 16, CAUSAL, 1),
+    CASE("grouped heads, blocks of 24", 2, 50, 53, 4, 8, BY_BLOCK, 2, 24),
     {.name = "first", .build = case_attention, .p = {2, 3, 50, 2, 4, CAUSAL, 0, 0, 36}, .no_gradient = true},
     {.name = "first is 0, grouped heads, odd head",
      .build = case_attention,

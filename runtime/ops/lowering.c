@@ -240,12 +240,18 @@ void pm_lower_by_rows(pm_lowering *lowering, const pm_node *node, uint32_t rows,
                       uint64_t scratch, void (*lower)(pm_lowering *lowering, const pm_node *node))
 {
     uint32_t n = pm_shape_of(lowering->graph, node->in[0]).dim[0];
-    uint32_t most = rows_of_block(lowering, *node, n, whole, scratch);
-    for (uint32_t first = 0; first < n; first += most) {
-        uint32_t count = n - first < most ? n - first : most;
-        pm_node block = count < n ? block_of(lowering->graph, node, rows, n, first, count) : *node;
+    pm_lower_by_blocks(lowering, node, rows, rows_of_block(lowering, *node, n, whole, scratch), lower);
+}
+
+void pm_lower_by_blocks(pm_lowering *lowering, const pm_node *node, uint32_t rows, uint32_t block,
+                        void (*lower)(pm_lowering *lowering, const pm_node *node))
+{
+    uint32_t n = pm_shape_of(lowering->graph, node->in[0]).dim[0];
+    for (uint32_t first = 0; first < n; first += block) {
+        uint32_t count = n - first < block ? n - first : block;
+        pm_node part = count < n ? block_of(lowering->graph, node, rows, n, first, count) : *node;
         lowering->first_row = first;
-        lower(lowering, &block);
+        lower(lowering, &part);
     }
     lowering->first_row = 0;
 }

@@ -137,6 +137,9 @@ void pm_push_window(pm_dispatch *dispatch, const pm_window *window, uint32_t uni
 pm_tensor *pm_node_tensor(pm_node *node, uint32_t bit);
 void pm_lower_by_rows(pm_lowering *lowering, const pm_node *node, uint32_t rows, uint32_t whole,
                       uint64_t scratch, void (*lower)(pm_lowering *lowering, const pm_node *node));
+/* The same in blocks of so many rows, of which each begins where it can be bound. */
+void pm_lower_by_blocks(pm_lowering *lowering, const pm_node *node, uint32_t rows, uint32_t block,
+                        void (*lower)(pm_lowering *lowering, const pm_node *node));
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */
 

@@ -8,10 +8,17 @@ PM_ROWS(2, v)
 PM_ROWS_INOUT(3, y)
 PM_OUTPUT(4, log_sums); // [sample, head, query]
 PM_INPUT_UINT(5, first_position)
+PM_OUTPUT4(6, weights);
+PM_OUTPUT(7, factors); // [sample, head, query, block]: what a block's sums are multiplied by first; of block 0, last
 
 layout(constant_id = 6) const bool HAS_FIRST = false; // the position of query 0 is known only now
 
 const float HIDDEN = -1e30; // the score of a key that a query does not see; far below any other
+
+uint factor_at(uint query)
+{
+    return weights_start(query) / (BLOCK / 4);
+}
 
 void main()
 {
@@ -43,7 +50,16 @@ void main()
             top[t] = highest;
             after[t] = PM_SELECT(first + BLOCK < end, 1.0, pm_rcp(total[t]));
         }
-        ATTENTION_ADD(y, query_start, p.queries, first == 0, before, score, v, key_start, first, after)
+        if (WEIGHT_ROWS == 0) {
+            ATTENTION_ADD(y, query_start, p.queries, first == 0, before, score, v, key_start, first, after)
+        } else {
+            ATTENTION_STORE(weights, score, first)
+            [[unroll]] for (uint t = 0; t < TILE; t++) {
+                bool is_last = first + BLOCK >= end;
+                if (first != 0) factors[factor_at(first_row + t) + first / BLOCK] = before[t];
+                if (is_last) factors[factor_at(first_row + t)] = after[t];
+            }
+        }
     }
     [[unroll]] for (uint t = 0; t < TILE; t++) {
         if (first_row + t < p.queries) log_sums[query_at(first_row + t)] = top[t] + pm_log(total[t]);

@@ -11,6 +11,8 @@ PM_ROWS(4, dy)
 PM_INPUT(5, log_sums)
 PM_ROWS_INOUT(6, dq)
 PM_OUTPUT(7, deltas); // [sample, head, query]
+PM_OUTPUT4(8, chances);
+PM_OUTPUT4(9, dscores);
 
 void main()
 {
@@ -30,7 +32,7 @@ void main()
         log_sum[t] = log_sums(query_at(first_row + t));
         one[t] = 1.0;
         seen[t] = keys_seen(first_row + t);
-        if (first_row + t < p.queries) deltas[query_at(first_row + t)] = delta[t];
+        if (WEIGHT_ROWS == 0 && first_row + t < p.queries) deltas[query_at(first_row + t)] = delta[t];
     }
     uint end = keys_end();
     for (uint first = 0; first < end; first += BLOCK) {
@@ -40,8 +42,14 @@ void main()
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
                 float chance = probability(first + j < seen[t], weight[t][j], log_sum[t]);
                 weight[t][j] = chance * (product[t][j] - delta[t]) * p.scale;
+                product[t][j] = chance;
             }
         }
-        ATTENTION_ADD(dq, query_start, p.queries, first == 0, one, weight, k, key_start, first, one)
+        if (WEIGHT_ROWS == 0) {
+            ATTENTION_ADD(dq, query_start, p.queries, first == 0, one, weight, k, key_start, first, one)
+        } else {
+            ATTENTION_STORE(chances, product, first)
+            ATTENTION_STORE(dscores, weight, first)
+        }
     }
 }

@@ -2,7 +2,7 @@
 // keys) and goes through the other side's rows ("theirs") in blocks of BLOCK. For a block it computes TILE x
 // BLOCK numbers in registers, and adds them, times the block's rows, to its results in memory, four channels
 // at a time: so a kernel is short whatever the width of a head, and a result is read and written once a
-// block.
+// block. Where WEIGHT_ROWS is not 0 it writes the numbers out instead, and attention_product.comp adds.
 //
 // No sum depends on TILE. BLOCK decides when the forward pass rescales, and so is the same everywhere there;
 // in the backward pass it decides nothing. Both are specialization constants so that the loops over them stay
@@ -18,8 +18,8 @@ layout(constant_id = 2) const uint BLOCK = 32;
 layout(constant_id = 3) const uint MASK = 0;          // pm_mask
 layout(constant_id = 4) const uint GROUP = 1;         // heads of queries that share one of keys
 layout(constant_id = 5) const bool OVER_KEYS = false; // a lane has keys, not queries
-
-const uint MASK_NONE = 0, MASK_CAUSAL = 1;
+// Rows of a tile of attention_product.comp, which reads the weights; a divisor of 32, as TILE is of it, or 0.
+layout(constant_id = 7) const uint WEIGHT_ROWS = 0;
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -30,6 +30,7 @@ layout(push_constant) uniform Push {
     uint tiles;  // of a head
     float scale; // 1 / sqrt(head_width)
     uint block;  // positions of a block, for PM_MASK_BLOCK
+    uint weight_quads; // vec4s of a row of weights
 } p;
 
 // Where this lane works; sample and head are those of all its rows. `head` is of queries; where a lane has
@@ -70,31 +71,31 @@ uint query_at(uint query)
     return ((p.base + sample_index) * p.heads + head) * p.queries + min(query, p.queries - 1);
 }
 
-// How many keys a query sees; they are the first ones.
-uint keys_seen(uint query)
-{
-    uint seen = p.keys;
-    if (MASK != MASK_NONE) {
-        seen = origin + query + 1;
-        if (MASK != MASK_CAUSAL) seen = (seen + p.block - 1) / p.block * p.block;
-        seen = min(seen, p.keys);
-    }
-    return PM_SELECT(query < p.queries, seen, 0);
-}
+#include "attention_mask.glsl"
 
-// The keys that any of this lane's queries sees.
+// The keys that any of this lane's queries sees; or where weights are written, any of a tile that reads them.
 uint keys_end()
 {
-    return keys_seen(min(first_row + TILE, p.queries) - 1);
+    uint end = first_row + TILE;
+    if (WEIGHT_ROWS != 0) end = (end + WEIGHT_ROWS - 1) / WEIGHT_ROWS * WEIGHT_ROWS;
+    return keys_seen(min(end, p.queries) - 1);
 }
 
-// The first query that sees a key.
-uint first_query(uint key)
+// Where a row of weights begins, [sample, head, query, key], in vec4s. A head has whole blocks of 32 queries,
+// and each of these whole blocks of 32 keys.
+uint weights_start(uint query)
 {
-    if (MASK == MASK_NONE) return 0;
-    uint position = MASK == MASK_CAUSAL ? key : key / p.block * p.block;
-    return max(position, origin) - origin;
+    uint rows = (p.queries + 31) / 32 * 32;
+    return (((p.base + sample_index) * p.heads + head) * rows + query) * p.weight_quads;
 }
+
+#define ATTENTION_STORE(to, weight, first)                                                                   \
+    [[unroll]] for (uint t = 0; t < TILE; t++) {                                                             \
+        [[unroll]] for (uint j = 0; j < BLOCK; j += 4) {                                                     \
+            to[weights_start(first_row + t) + ((first) + j) / 4] =                                           \
+                vec4(weight[t][j], weight[t][j + 1], weight[t][j + 2], weight[t][j + 3]);                    \
+        }                                                                                                    \
+    }
 
 const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
 #ifdef PM_TEXEL
