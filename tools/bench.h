@@ -82,8 +82,8 @@ pm_status bench_load_recipe(const char *name, const char *data, pm_recipe *out, 
  * data need not be here. */
 pm_status bench_memory_rows(pm_device *device, const char *recipe, bench_report *report, pm_error *error);
 
-/* bench_text.c: the device as `pumice sample` opens it for `texts` texts, token by token, by a model of so many
- * parameters: *out is `device`, or another that bench_text_device_close closes. */
+/* bench_text.c: the device as `pumice sample` opens it for `texts` texts, token by token, by a model of so
+ * many parameters: *out is `device`, or another that bench_text_device_close closes. */
 pm_status bench_text_device_open(pm_device *device, uint64_t parameters, uint64_t texts, pm_device **out,
                                  pm_error *error);
 void bench_text_device_close(pm_device *device, pm_device *opened);
@@ -91,8 +91,8 @@ void bench_text_device_close(pm_device *device, pm_device *opened);
 /* A language model without a file, reading a prompt and adding token by token. */
 pm_status bench_text_rows(pm_device *device, bench_report *report, pm_error *error);
 
-/* bench_start.c: processes that are begun, to the end of their first training step; NULL: kjv-ar, on text that
- * is made up. */
+/* bench_start.c: processes that are begun, to the end of their first training step; NULL: kjv-ar, on text
+ * that is made up. */
 pm_status bench_start_rows(const char *recipe, const char *data, bench_report *report, pm_error *error);
 
 /* The subjects. */

@@ -1,6 +1,8 @@
 /* Convolution of images [B,H,W,C] as a matrix product whose rows are output pixels, and its two gradients.
  * The data gradient is a convolution itself, of the output's gradient spread out by the stride, with the
  * kernel turned by half a turn. */
+#include "ops/conv2d.h"
+
 #include "base/status.h"
 #include "device/tuning.h"
 #include "ops/check.h"
@@ -10,29 +12,20 @@
 #include "ops/tile.h"
 
 enum { IN_X, IN_WEIGHT, IN_BIAS, IN_PER_SAMPLE, IN_RESIDUAL, N_IN };
-enum { GRAD_IN_DY, GRAD_IN_OTHER }; /* of both gradients: dY, then the weights or X */
-
-/* Sizes of one convolution; `channels` etc. are X's, `out_...` are Y's. */
-typedef struct conv_attr {
-    uint32_t batch, height, width, channels;
-    uint32_t out_height, out_width, out_channels;
-    uint32_t kernel_height, kernel_width;
-    uint32_t stride, top, left;
-} conv_attr;
 
 /* ---- Shapes -------------------------------------------------------------------------------------------- */
 
-static pm_shape x_shape(const conv_attr *c)
+static pm_shape x_shape(const pm_conv_sizes *c)
 {
     return PM_SHAPE(c->batch, c->height, c->width, c->channels);
 }
 
-static pm_shape y_shape(const conv_attr *c)
+static pm_shape y_shape(const pm_conv_sizes *c)
 {
     return PM_SHAPE(c->batch, c->out_height, c->out_width, c->out_channels);
 }
 
-static pm_shape weight_shape(const conv_attr *c)
+static pm_shape weight_shape(const pm_conv_sizes *c)
 {
     return PM_SHAPE(c->kernel_height, c->kernel_width, c->channels, c->out_channels);
 }
@@ -42,7 +35,7 @@ static void shape_conv2d(pm_graph *graph, pm_node *node)
 {
     static const char *const names[] = {
         [IN_BIAS] = "bias", [IN_PER_SAMPLE] = "addend of a sample", [IN_RESIDUAL] = "residual"};
-    const conv_attr *c = PM_ATTR(conv_attr, node);
+    const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, node);
     char text[64], y_text[64];
     pm_shape want[N_IN] = {[IN_BIAS] = PM_SHAPE(c->out_channels),
                            [IN_PER_SAMPLE] = PM_SHAPE(c->batch, c->out_channels),
@@ -65,18 +58,18 @@ static void shape_conv2d(pm_graph *graph, pm_node *node)
 
 static void shape_conv2d_data(pm_graph *graph, pm_node *node)
 {
-    pm_node_output(graph, node, PM_DTYPE_F32, x_shape(PM_ATTR(conv_attr, node)));
+    pm_node_output(graph, node, PM_DTYPE_F32, x_shape(PM_ATTR(pm_conv_sizes, node)));
 }
 
 static void shape_conv2d_weight(pm_graph *graph, pm_node *node)
 {
-    pm_node_output(graph, node, PM_DTYPE_F32, weight_shape(PM_ATTR(conv_attr, node)));
+    pm_node_output(graph, node, PM_DTYPE_F32, weight_shape(PM_ATTR(pm_conv_sizes, node)));
 }
 
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 /* Of the weights, what a window has of them. */
-static void prepare_window(pm_lowering *lowering, const conv_attr *c, const pm_window *weight, bool flip,
+static void prepare_window(pm_lowering *lowering, const pm_conv_sizes *c, const pm_window *weight, bool flip,
                            pm_tensor prepared)
 {
     uint32_t lanes = lowering->rules->lanes, rows = pm_round4(flip ? c->out_channels : c->channels);
@@ -97,7 +90,7 @@ static void prepare_window(pm_lowering *lowering, const conv_attr *c, const pm_w
 }
 
 /* The weights in whole vec4s; turned round and with their channels swapped for the data gradient. */
-static pm_tensor prepare_weights(pm_lowering *lowering, const conv_attr *c, pm_tensor weight, bool flip)
+static pm_tensor prepare_weights(pm_lowering *lowering, const pm_conv_sizes *c, pm_tensor weight, bool flip)
 {
     if (!flip && pm_is_quads(c->channels) && pm_is_quads(c->out_channels)) return weight;
     uint32_t taps = c->kernel_height * c->kernel_width;
@@ -109,18 +102,13 @@ static pm_tensor prepare_weights(pm_lowering *lowering, const conv_attr *c, pm_t
     return prepared;
 }
 
-static pm_tensor padded_channels(pm_lowering *lowering, pm_tensor x, uint32_t rows, uint32_t channels)
-{
-    return pm_is(x) ? pm_padded(lowering, x, 1, rows, channels, rows) : PM_NONE;
-}
-
 typedef struct conv_operands {
     pm_tensor x, weight, bias, per_sample, residual, y; /* weight: prepared */
 } conv_operands;
 
 /* Samples that one z of the grid covers: enough pixels to be worth it, and to fill tiles. Does not matter to
  * the result. */
-static uint32_t samples_of_slice(const conv_attr *c)
+static uint32_t samples_of_slice(const pm_conv_sizes *c)
 {
     uint32_t samples = 4096 / (c->out_height * c->out_width);
     uint32_t slices = pm_ceil_div(c->batch, samples ? samples : 1);
@@ -134,7 +122,7 @@ typedef struct tap_range {
 
 /* `spread` as in shaders/conv2d.comp, `slice` the samples of one z. All but x, y and the weights are added
  * with the last taps. */
-static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t spread, const conv_operands *o,
+static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t spread, const conv_operands *o,
                        uint32_t slice, tap_range taps)
 {
     enum { HAS_BIAS = 1, TAPS_ALL = 0, TAPS_FIRST = 1, TAPS_LATER = 2 }; /* of shaders/conv2d.comp */
@@ -199,15 +187,15 @@ static void lower_taps(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
 
 /* `spread` as in shaders/conv2d.comp. Weights that cannot be bound whole are taken tap by tap, as many as
  * can; samples of which the slices cannot, in smaller slices. */
-static void lower_sums(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
+static void lower_sums(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t spread, conv_operands o)
 {
     uint64_t tap_bytes = (uint64_t)pm_round4(c->channels) * pm_round4(c->out_channels) * 4;
     uint64_t in_reach = (pm_reach(lowering, 4) - PM_BIND_ALIGN) / tap_bytes;
     uint32_t slice = samples_of_slice(c), all = c->kernel_height * c->kernel_width, step = all;
-    o.x = padded_channels(lowering, o.x, c->batch * c->height * c->width, c->channels);
-    o.per_sample = padded_channels(lowering, o.per_sample, c->batch, c->out_channels);
+    o.x = pm_conv_padded(lowering, o.x, c->batch * c->height * c->width, c->channels);
+    o.per_sample = pm_conv_padded(lowering, o.per_sample, c->batch, c->out_channels);
     o.residual =
-        padded_channels(lowering, o.residual, c->batch * c->out_height * c->out_width, c->out_channels);
+        pm_conv_padded(lowering, o.residual, c->batch * c->out_height * c->out_width, c->out_channels);
     if (!pm_fits_whole(lowering, o.weight, 4)) step = in_reach == 0 ? 1 : (uint32_t)in_reach;
     for (uint32_t first = 0; first < all;) {
         uint32_t end = all - first < step ? all : first + step;
@@ -220,7 +208,7 @@ static void lower_sums(pm_lowering *lowering, const conv_attr *c, uint32_t sprea
     }
 }
 
-static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spread, conv_operands o)
+static void lower_tiles(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t spread, conv_operands o)
 {
     uint32_t pixels = c->out_height * c->out_width, channels = c->out_channels;
     pm_addend addends[] = {{o.bias, 1, c->batch * pixels, channels, PM_BIAS_EPILOGUE},
@@ -237,7 +225,7 @@ static void lower_tiles(pm_lowering *lowering, const conv_attr *c, uint32_t spre
 }
 
 /* Whether this is the product of the pixels' channels and a matrix. */
-static bool is_product(const pm_lowering *lowering, const conv_attr *c)
+static bool is_product(const pm_lowering *lowering, const pm_conv_sizes *c)
 {
     if (!pm_on(lowering->rules, PM_PRODUCT_CONVOLUTIONS)) return false;
     return c->kernel_height == 1 && c->kernel_width == 1 && c->stride == 1 && c->out_height == c->height &&
@@ -246,7 +234,7 @@ static bool is_product(const pm_lowering *lowering, const conv_attr *c)
 
 static void lower_conv2d(pm_lowering *lowering, const pm_node *node)
 {
-    const conv_attr *c = PM_ATTR(conv_attr, node);
+    const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, node);
     const pm_tensor *in = node->in;
     if (is_product(lowering, c) && !pm_is(in[IN_PER_SAMPLE])) {
         pm_lower_product(lowering, (pm_product){.layout = PM_AB,
@@ -269,7 +257,7 @@ static void lower_conv2d(pm_lowering *lowering, const pm_node *node)
 
 static void lower_conv2d_data(pm_lowering *lowering, const pm_node *node)
 {
-    const conv_attr *c = PM_ATTR(conv_attr, node);
+    const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, node);
     pm_tensor dy = node->in[GRAD_IN_DY], weight = node->in[GRAD_IN_OTHER];
     if (is_product(lowering, c)) {
         pm_lower_product(lowering, (pm_product){.layout = PM_ABT,
@@ -282,7 +270,7 @@ static void lower_conv2d_data(pm_lowering *lowering, const pm_node *node)
                                                 .c = node->out[0]});
         return;
     }
-    conv_attr turned = {
+    pm_conv_sizes turned = {
         .batch = c->batch,
         .height = c->out_height,
         .width = c->out_width,
@@ -301,173 +289,16 @@ static void lower_conv2d_data(pm_lowering *lowering, const pm_node *node)
         (conv_operands){.x = dy, .weight = prepare_weights(lowering, c, weight, true), .y = node->out[0]});
 }
 
-/* Samples of a chunk of the weights' gradient, whose order of summation it decides: about a thousand pixels;
- * more where that would make more than 128 chunks, or chunks' results of more than 2^22 elements. */
-static uint32_t samples_of_chunk(const conv_attr *c)
-{
-    uint32_t samples = 1024 / (c->out_height * c->out_width), most = 128;
-    uint32_t weights = c->kernel_height * c->kernel_width * c->channels * c->out_channels;
-    uint32_t chunks = pm_ceil_div(c->batch, samples ? samples : 1);
-    if (most > (1u << 22) / weights) most = (1u << 22) / weights;
-    if (most == 0) most = 1;
-    return pm_ceil_div(c->batch, chunks < most ? chunks : most);
-}
-
-/* Adds up the chunks, as far as a window has them. */
-static void lower_weight_sum(pm_lowering *lowering, const conv_attr *c, const pm_window *parts,
-                             uint32_t chunks, pm_tensor dw)
-{
-    uint32_t in4 = pm_round4(c->channels), quads = pm_round4(c->out_channels) / 4;
-    uint32_t taps = c->kernel_height * c->kernel_width, rows = taps * c->channels;
-    pm_slab slab = pm_slab_of(lowering, rows, quads, 1);
-    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_weight_sum", lowering->rules->lanes);
-    pm_spec_tile(d, &(pm_tile){.rows = 4, .columns = 1}, c->out_channels);
-    pm_spec_window(d, parts);
-    pm_push_slab(d, &slab, rows * quads);
-    pm_push_window(d, parts, 16);
-    pm_push_u32(d, taps * in4 * quads);
-    pm_push_u32(d, chunks);
-    pm_push_divisor(d, quads);
-    pm_push_divisor(d, c->channels);
-    pm_push_u32(d, in4);
-    pm_push_u32(d, c->out_channels);
-    pm_bind_in(d, parts->tensor, 4, 0);
-    pm_bind_update(d, dw, pm_slab_stride(&slab, c->out_channels));
-    pm_groups(d, slab.groups_x, slab.groups_y, 1, 1, (double)rows * quads * 4 * chunks);
-}
-
-/* The gradient of the weights: x and dy in whole vec4s, the chunks' sums, and their sizes. */
-typedef struct weight_sums {
-    const conv_attr *c;
-    pm_tensor x, dy, parts;
-    uint32_t x_size, dy_size, part_size; /* elements of a sample, and of one chunk's sums */
-    uint32_t chunk, chunks;
-} weight_sums;
-
-/* Where in its binding each operand begins, in bytes. */
-typedef struct weight_first {
-    uint32_t x, dy, part;
-} weight_first;
-
-typedef enum weight_samples { SAMPLES_ALL = 0, SAMPLES_FIRST = 1, SAMPLES_LATER = 2 } weight_samples;
-
-static pm_dispatch *begin_weight(pm_lowering *lowering, const weight_sums *s, const pm_tile *tile,
-                                 weight_samples kind, uint32_t samples, uint32_t chunk, weight_first first)
-{
-    const conv_attr *c = s->c;
-    uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
-    pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(tile, "conv2d_weight"), tile->lanes);
-    pm_spec_tile(d, tile, out4);
-    pm_spec(d, kind);
-    pm_spec_shared(d, lowering->rules, tile);
-    const uint32_t sizes[] = {samples,       chunk,          c->height, c->width,         in4,
-                              c->out_height, c->out_width,   out4,      c->kernel_height, c->kernel_width,
-                              c->top,        c->left,        c->stride, tile->log2_lanes, first.x / 16,
-                              first.dy / 16, first.part / 16};
-    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) pm_push_u32(d, sizes[i]);
-    return d;
-}
-
-static double weight_flops(const weight_sums *s, uint32_t samples)
-{
-    return 2.0 * samples * s->c->out_height * s->c->out_width * s->part_size;
-}
-
-static void lower_chunks(pm_lowering *lowering, const weight_sums *s, const pm_tile *tile)
-{
-    uint32_t batch = s->c->batch;
-    pm_dispatch *d = begin_weight(lowering, s, tile, SAMPLES_ALL, batch, s->chunk, (weight_first){0, 0, 0});
-    pm_bind_in(d, s->x, 4, pm_stride_of((uint64_t)s->chunk * s->x_size));
-    pm_bind_in(d, s->dy, 4, pm_stride_of((uint64_t)s->chunk * s->dy_size));
-    pm_bind_update(d, s->parts, pm_stride_of(s->part_size));
-    pm_groups(d, tile->groups_x, tile->groups_y, s->chunks, 2, weight_flops(s, batch));
-}
-
-/* Samples `first` to `first + samples` of chunk number `chunk`. */
-static void lower_samples(pm_lowering *lowering, const weight_sums *s, const pm_tile *tile, uint32_t chunk,
-                          uint32_t first, uint32_t samples)
-{
-    weight_first at;
-    uint64_t from = (uint64_t)chunk * s->chunk + first, end = from + samples;
-    uint64_t part_bytes = (uint64_t)s->part_size * 4;
-    pm_tensor x = pm_part(lowering, s->x, from * s->x_size * 4, end * s->x_size * 4, &at.x);
-    pm_tensor dy = pm_part(lowering, s->dy, from * s->dy_size * 4, end * s->dy_size * 4, &at.dy);
-    pm_tensor part = pm_part(lowering, s->parts, chunk * part_bytes, (chunk + 1) * part_bytes, &at.part);
-    pm_dispatch *d =
-        begin_weight(lowering, s, tile, first ? SAMPLES_LATER : SAMPLES_FIRST, samples, samples, at);
-    pm_bind_in(d, x, 4, 0);
-    pm_bind_in(d, dy, 4, 0);
-    pm_bind_update(d, part, pm_stride_of((uint64_t)tile->group_rows * pm_round4(s->c->out_channels)));
-    pm_bind_halo(d, PM_BIND_ALIGN);
-    pm_groups(d, tile->groups_x, tile->groups_y, 1, 1, weight_flops(s, samples));
-}
-
-/* Pixels that one invocation can go through, four a round. */
-static uint64_t weight_pixels_in_rounds(const pm_lowering *lowering)
-{
-    return (uint64_t)lowering->rules->most_rounds * 4;
-}
-
-/* Samples that one binding holds, wherever they begin, and whose pixels a loop has rounds for: a multiple of
- * four where there are more, so that terms are added four at a time as in one go. */
-static uint32_t samples_in_reach(const pm_lowering *lowering, const weight_sums *s)
-{
-    uint32_t largest = s->x_size > s->dy_size ? s->x_size : s->dy_size;
-    uint64_t samples = (pm_reach(lowering, 4) - PM_BIND_ALIGN) / ((uint64_t)largest * 4);
-    uint64_t in_rounds = weight_pixels_in_rounds(lowering) / (s->c->out_height * s->c->out_width);
-    if (samples > in_rounds) samples = in_rounds;
-    if (samples > s->chunk) samples = s->chunk;
-    return samples == 0 ? 1 : samples < 4 ? (uint32_t)samples : (uint32_t)samples / 4 * 4;
-}
-
-static void lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
-{
-    const conv_attr *c = PM_ATTR(conv_attr, node);
-    uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels);
-    uint32_t pixels = c->height * c->width, out_pixels = c->out_height * c->out_width;
-    uint32_t rows = c->kernel_height * c->kernel_width * in4;
-    weight_sums s = {.c = c,
-                     .x_size = pixels * in4,
-                     .dy_size = out_pixels * out4,
-                     .part_size = rows * out4,
-                     .chunk = samples_of_chunk(c)};
-    s.chunks = pm_ceil_div(c->batch, s.chunk);
-    s.dy = padded_channels(lowering, node->in[GRAD_IN_DY], c->batch * out_pixels, c->out_channels);
-    s.x = padded_channels(lowering, node->in[GRAD_IN_OTHER], c->batch * pixels, c->channels);
-    bool direct = s.chunks == 1 && pm_is_quads(c->channels) && pm_is_quads(c->out_channels);
-    s.parts = direct ? node->out[0] : pm_scratch(lowering, PM_DTYPE_F32, s.chunks * s.part_size);
-    pm_tile tile = pm_tile_for(lowering->rules, s.chunks, rows, out4);
-    bool in_chunks = (uint64_t)s.chunk * out_pixels <= weight_pixels_in_rounds(lowering);
-    if (!in_chunks)
-        (void)pm_rounds_fit(lowering, "conv2d", "images of this size", pm_ceil_div(out_pixels, 4));
-    if (in_chunks) {
-        lower_chunks(lowering, &s, &tile);
-        in_chunks = pm_dispatch_stays(lowering);
-    }
-    if (!in_chunks) {
-        uint32_t step = samples_in_reach(lowering, &s);
-        for (uint32_t chunk = 0; chunk < s.chunks; chunk++) {
-            uint32_t here = c->batch - chunk * s.chunk < s.chunk ? c->batch - chunk * s.chunk : s.chunk;
-            for (uint32_t first = 0; first < here; first += step) {
-                lower_samples(lowering, &s, &tile, chunk, first, here - first < step ? here - first : step);
-            }
-        }
-    }
-    for (pm_window w = pm_window_first(lowering, s.parts, 4); !direct && pm_window_is(&w);
-         pm_window_next(&w)) {
-        lower_weight_sum(lowering, c, &w, s.chunks, node->out[0]);
-    }
-}
-
 /* ---- References ---------------------------------------------------------------------------------------- */
 
 /* What a tap of an output pixel multiplies: element [at_x, ci] of x with element [at_w, ci, co] of the
  * weights, for all ci, co. */
-typedef void visit(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at, uint32_t y_at);
+typedef void visit(const pm_reference *ref, const pm_conv_sizes *c, uint32_t x_at, uint32_t w_at,
+                   uint32_t y_at);
 
 static void visit_taps(const pm_reference *ref, visit *function)
 {
-    const conv_attr *c = PM_ATTR(conv_attr, ref->node);
+    const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, ref->node);
     for (uint32_t i = 0; i < c->batch * c->out_height * c->out_width; i++) {
         uint32_t b = i / (c->out_height * c->out_width), y = i / c->out_width % c->out_height,
                  x = i % c->out_width;
@@ -481,7 +312,7 @@ static void visit_taps(const pm_reference *ref, visit *function)
     }
 }
 
-static void visit_forward(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at,
+static void visit_forward(const pm_reference *ref, const pm_conv_sizes *c, uint32_t x_at, uint32_t w_at,
                           uint32_t y_at)
 {
     const double *x = ref->in[IN_X].f + x_at, *w = ref->in[IN_WEIGHT].f + w_at;
@@ -491,7 +322,7 @@ static void visit_forward(const pm_reference *ref, const conv_attr *c, uint32_t 
     }
 }
 
-static void visit_data(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at,
+static void visit_data(const pm_reference *ref, const pm_conv_sizes *c, uint32_t x_at, uint32_t w_at,
                        uint32_t y_at)
 {
     const double *dy = ref->in[GRAD_IN_DY].f + y_at, *w = ref->in[GRAD_IN_OTHER].f + w_at;
@@ -501,7 +332,7 @@ static void visit_data(const pm_reference *ref, const conv_attr *c, uint32_t x_a
     }
 }
 
-static void visit_weight(const pm_reference *ref, const conv_attr *c, uint32_t x_at, uint32_t w_at,
+static void visit_weight(const pm_reference *ref, const pm_conv_sizes *c, uint32_t x_at, uint32_t w_at,
                          uint32_t y_at)
 {
     const double *dy = ref->in[GRAD_IN_DY].f + y_at, *x = ref->in[GRAD_IN_OTHER].f + x_at;
@@ -518,7 +349,7 @@ static void clear(const pm_host *host)
 
 static void reference_conv2d(const pm_reference *ref)
 {
-    const conv_attr *c = PM_ATTR(conv_attr, ref->node);
+    const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, ref->node);
     const pm_host *in = ref->in;
     clear(&ref->out[0]);
     visit_taps(ref, visit_forward);
@@ -557,14 +388,14 @@ const pm_op pm_op_conv2d_weight = {
     .name = "conv2d_weight",
     .products = true,
     .shape = shape_conv2d_weight,
-    .lower = lower_conv2d_weight,
+    .lower = pm_lower_conv2d_weight,
     .reference = reference_conv2d_weight,
 };
 
 static void backward_conv2d(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out,
                             const bool *wants, pm_tensor *grad_in)
 {
-    const conv_attr *c = PM_ATTR(conv_attr, node);
+    const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, node);
     pm_tensor dy = grad_out[0];
     if (wants[IN_X]) {
         grad_in[IN_X] =
@@ -683,7 +514,7 @@ pm_tensor pm_conv2d(pm_graph *graph, pm_tensor x, pm_tensor weight, pm_conv2d_ar
             pm_shape_text(in, x_text), pm_shape_text(w, w_text));
         return PM_NONE;
     }
-    conv_attr attr = {
+    pm_conv_sizes attr = {
         .batch = in.dim[0],
         .height = in.dim[1],
         .width = in.dim[2],
