@@ -587,7 +587,8 @@ static const pm_case cases_attention[] = {
     CASE("other keys, several blocks", 1, 5, 70, 1, 4),
     CASE("causal, several blocks", 1, 67, 67, 1, 4, CAUSAL),
     CASE("causal, more keys than queries", 2, 3, 37, 1, 4, CAUSAL),
-    CASE("one query, one key", 3, 1, 1, 2, 3),
+    /* The gradients of q and k are differences of sums that are equal but for the order of their terms. */
+    {.name = "one query, one key", .build = case_attention, .p = {3, 1, 1, 2, 3}, .least_scale = 1.0},
     CASE("several workgroups", 3, 40, 6, 3, 4),
     CASE("wide head", 1, 2, 3, 1, 128),
     CASE("blocks of 4", 2, 11, 14, 2, 4, BY_BLOCK, 0, 4),

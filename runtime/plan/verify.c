@@ -87,7 +87,8 @@ static void compare_f32(verification *v, const pm_op *op, const pm_host *want, c
                         const double *bound)
 {
     double tolerance = v->test->tolerance > 0 ? v->test->tolerance : DEFAULT_TOLERANCE;
-    double scale = scale_of(want), worst = 0, worst_share = 0, allowed = tolerance;
+    double scale = fmax(scale_of(want), v->test->least_scale);
+    double worst = 0, worst_share = 0, allowed = tolerance;
     for (uint32_t i = 0; i < want->count; i++) {
         double magnitude = fabs(want->f[i]) > scale ? fabs(want->f[i]) : scale;
         double error = fabs((double)got[i] - want->f[i]) / magnitude;
