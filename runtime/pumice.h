@@ -721,9 +721,9 @@ typedef struct pm_plan pm_plan;
 typedef struct pm_plan_options {
     pm_precision precision;
     uint64_t seed; /* of the parameters' initial values */
-    double
-        submit_seconds; /* aim for the GPU time of one submit; 0: the device's limit, or 0.1, a CPU's 0.5 */
-    bool profile;       /* measure every dispatch with timestamps, at some cost */
+    /* Aim for the GPU time of one submit; 0: the device's limit, or 0.1, a CPU's 0.5. */
+    double submit_seconds;
+    bool profile; /* measure every dispatch with timestamps, at some cost */
 } pm_plan_options;
 
 typedef struct pm_plan_stats {

@@ -61,7 +61,7 @@ void add_terms(uint row, uint begin, uint end)
             uint start = OVER_KEYS ? query_start(term + u) : key_start(term + u);
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) tile_b[u][j] = theirs(start + quads[j]);
         }
-        [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD) {
+        TILE_STEPS(first) {
             [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) {
                 uint across = (term + i % 4) * p.weight_quads;
                 tile_fetched[i] = weights(a_at[first + i] + (OVER_KEYS ? across : term / 4));

@@ -21,6 +21,12 @@ function counts(key,   c, size) {
 }
 function number(x) { return x == "-" ? 0 : x + 0 }
 function spills() { return number($6) + number($7) }
+function print_cells(columns,   names, n, i, line) { # a GPU that has none of them has no row
+    n = split(columns, names, ";")
+    line = "| " gpu " |"
+    for (i = 1; i <= n; i++) line = line " " ((names[i] in cell) ? cell[names[i]] : "-") " |"
+    if (length(cell)) print line
+}
 function estimate() { return $11 == "-" ? number($10) : number($11) }
 '
 
@@ -118,12 +124,7 @@ hot_table() {
                 key = role()
                 if (counts(key)) cell[key] = number($5) " / " spills() " / " estimate()
             }
-            END {
-                n = split(hot, names, ";")
-                line = "| " gpu " |"
-                for (i = 1; i <= n; i++) line = line " " ((names[i] in cell) ? cell[names[i]] : "-") " |"
-                if (length(cell)) print line
-            }' "$file"
+            END { print_cells(hot) }' "$file"
     done
 }
 
@@ -140,12 +141,7 @@ loop_table() {
                 if (!counts(key)) next
                 cell[key] = $13 == "-" ? "not given" : sprintf("%.0f %%", 100 * $13) " / " given($14)
             }
-            END {
-                n = split(loops, names, ";")
-                line = "| " gpu " |"
-                for (i = 1; i <= n; i++) line = line " " ((names[i] in cell) ? cell[names[i]] : "-") " |"
-                if (length(cell)) print line
-            }' "$file"
+            END { print_cells(loops) }' "$file"
     done
 }
 

@@ -241,12 +241,17 @@ static void bind_keys(pm_dispatch *d, const attention_kernel *kernel, pm_tensor 
     pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, key_stride(kernel->geometry));
 }
 
+/* Of a query and a key that it sees, about. */
+static double pairs_of(const attention_geometry *g)
+{
+    return (double)g->samples * g->queries * g->keys * (g->mask == PM_MASK_NONE ? 1.0 : 0.5);
+}
+
 static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
 {
     const attention_geometry *g = kernel->geometry;
-    double pairs = (double)g->samples * g->queries * g->keys * (g->mask == PM_MASK_NONE ? 1.0 : 0.5);
     pm_groups(d, pm_ceil_div(kernel->heads * kernel->tiles, kernel->lanes), 1, g->samples, 2,
-              2.0 * products * pairs * g->width);
+              2.0 * products * pairs_of(g) * g->width);
 }
 
 /* ---- By weights that are written down (PM_ATTENTION_PRODUCTS) ---- */
@@ -334,10 +339,9 @@ static void append_product(pm_lowering *lowering, const attention_geometry *g, b
     pm_bind_in(d, theirs, 4, 0);
     pm_bind_in(d, pm_is(factors) ? factors : weights, 1, 0);
     pm_bind_out(d, result, 0);
-    double pairs = (double)g->samples * g->queries * g->keys * (g->mask == PM_MASK_NONE ? 1.0 : 0.5);
     pm_groups(d, pm_ceil_div(quads, columns << log2_lanes),
               pm_ceil_div(over_keys ? g->keys : g->queries, PRODUCT_ROWS * (lanes >> log2_lanes)),
-              g->samples * heads, 2, 2.0 * pairs * g->width);
+              g->samples * heads, 2, 2.0 * pairs_of(g) * g->width);
 }
 
 /* ---- Both ---- */

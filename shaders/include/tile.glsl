@@ -145,7 +145,6 @@ uint tile_row(uint log2_lanes)
 }
 #endif
 
-
 // Column j of this tile, in vec4s: neighbouring invocations have neighbours.
 uint tile_quad(uint log2_lanes, uint j)
 {
