@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/tree/shaders" "$work/tree/runtime/device" "$work/tree/tools"
 cp -r "$source"/{CMakeLists.txt,cmake,third_party} "$work/tree"
 cp -r "$source/shaders/include" "$work/tree/shaders"
-cp -r "$source/runtime/pumice.h" "$source/runtime/base" "$work/tree/runtime"
+cp -r "$source"/runtime/pumice*.h "$source/runtime/base" "$work/tree/runtime"
 cp "$source/runtime/device/shaders_embedded.h" "$work/tree/runtime/device"
 cp "$source"/tools/{embed_shaders.c,spirv_exact.c,spirv_exact.h} "$work/tree/tools"
 mkdir "$work/tree/examples"

@@ -1,5 +1,5 @@
-/* The table of what can be turned off. To add something: pm_feature in pumice.h, a row here, and where it is
- * used pm_on(rules, ...). tests/test_switches.c then turns it off. */
+/* The table of what can be turned off. To add something: pm_feature in pumice_device.h, a row here, and where it
+ * is used pm_on(rules, ...). tests/test_switches.c then turns it off. */
 #include "base/status.h"
 #include "base/words.h"
 #include "device/rules.h"
