@@ -316,7 +316,7 @@ run_all() {
         if has_root unstable; then
             icd="LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
             echo "run_driver lavapipe-unstable unstable $icd"
-            echo "run_driver lavapipe-unstable-gpu unstable $icd PUMICE_OFF=cpu-kernels"
+            echo "run_driver lavapipe-unstable-gpu unstable $icd LP_NATIVE_VECTOR_WIDTH=256 PUMICE_OFF=cpu-kernels"
         fi
         if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host VK_ICD_FILENAMES=$icd"; fi
     } | jobs_of

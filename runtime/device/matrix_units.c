@@ -52,10 +52,11 @@ static void find_shape(VkInstance instance, VkPhysicalDevice physical, uint32_t 
  * sizes, and none can be asked for; or the units are not real. Mesa offers them on Intel's GPUs before Xe2,
  * whose subgroups may have 8 lanes, as well: most have none and multiply by ordinary instructions (in our
  * kernels 350 to 480 cycles for what takes 12 without, by the compiler's estimate, with registers spilled),
- * and on DG2, which has some, other engines found them slower than nothing. */
+ * and on DG2, which has some, other engines found them slower than nothing. The compiler of Mesa's CPU driver
+ * (26.2) crashes over matrices unless a subgroup has 8 lanes, which is a vector of 256 bits. */
 static uint32_t subgroup_of(VkPhysicalDevice physical, pm_device_facts *facts)
 {
-    enum { INTEL = 0x8086, LEAST_OF_XE2 = 16 };
+    enum { INTEL = 0x8086, LEAST_OF_XE2 = 16, OF_LAVAPIPE = 8 };
     VkPhysicalDeviceSubgroupSizeControlPropertiesEXT sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
@@ -66,7 +67,9 @@ static uint32_t subgroup_of(VkPhysicalDevice physical, pm_device_facts *facts)
     facts->subgroups_vary = sizes.minSubgroupSize != sizes.maxSubgroupSize;
     bool can = !facts->subgroups_vary || sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
     bool real = !is_intel || size >= LEAST_OF_XE2;
-    return can && real && size >= sizes.minSubgroupSize && size <= sizes.maxSubgroupSize ? size : 0;
+    bool crashes = facts->type == PM_DEVICE_CPU && size != OF_LAVAPIPE;
+    return can && real && !crashes && size >= sizes.minSubgroupSize && size <= sizes.maxSubgroupSize ? size
+                                                                                                     : 0;
 }
 
 void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, pm_device_facts *facts)
