@@ -44,7 +44,7 @@ typedef struct pm_device_facts {
     uint32_t max_shared_bytes, max_invocations, max_groups[3];
     uint32_t buffer_alignment; /* every binding's offset is a multiple of it; at least 256 */
     uint32_t subgroup_size;
-    bool subgroup_broadcast; /* invocations of a subgroup can show each other values, and vote */
+    bool subgroup_shows; /* invocations of a subgroup can show each other values, in two ways, and vote */
     /* Rows, columns and terms of the fragments that matrix units multiply, f16 by f16 added up in f32, in
      * subgroups of matrix_subgroup; 0: there are none that this build can use. */
     uint32_t matrix[3], matrix_subgroup;

@@ -89,7 +89,7 @@ static void compare_lanes(const pm_op *op, pm_device_limits limits)
     pm_device *other;
     expect_ok(pm_device_open(&options, &other, &error), &error);
     const pm_device_facts *facts = pm_device_facts_of(other);
-    bool can = facts->type == PM_DEVICE_CPU && facts->subgroup_broadcast &&
+    bool can = facts->type == PM_DEVICE_CPU && facts->subgroup_shows &&
                facts->subgroup_size == other->rules.gemm_lanes;
     other->rules.on |= 1u << PM_SHARED_FETCHES;
     if (can) compare(op, other, "_lanes");

@@ -7,9 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Vectors of 512 bits where the processor has them, not of 256: kernels that add up products are 1.1 to 1.8
- * times as fast (docs/performance.md). */
-void cli_use_wide_vectors(void);
+/* Vectors of 512 bits where the processor has them and the driver is Mesa 25 or later, in which they are the
+ * faster ones; else as the driver likes (docs/performance.md). And a folder of their own for what it
+ * compiles, for each width that is asked for, here or by the user. */
+void cli_use_fast_vectors(void);
 
 /* For text that is drawn token by token, `texts` at a time, by a model of so many parameters: no threads of
  * the driver's own if what a token takes is less than to hand its dispatches over to them. Whether the device

@@ -107,7 +107,7 @@ static pm_status run(int argc, char **argv, const cli_line *line, pm_error *erro
 
 int main(int argc, char **argv)
 {
-    cli_use_wide_vectors();
+    cli_use_fast_vectors();
     pm_plain_output();
     pm_error error = {0};
     cli_line line;

@@ -31,23 +31,25 @@ static cache_header expected_header(const pm_device *device, const char *magic)
     return header;
 }
 
+bool pm_cache_folder(char path[PM_CACHE_PATH])
+{
+    enum { LONGEST = 300 };
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = pm_home_folder();
+    bool has_xdg = xdg && *xdg;
+    const char *base = has_xdg ? xdg : home;
+    if (!base || strlen(base) > LONGEST) return false;
+    (void)snprintf(path, PM_CACHE_PATH, "%s%s", base, has_xdg ? "" : "/.cache");
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
+    strcat(path, "/pumice");
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
 void pm_cache_file_path(const pm_device *device, const char *kind, char path[PM_CACHE_PATH])
 {
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = pm_home_folder();
-    char folder[400];
+    char folder[PM_CACHE_PATH];
     path[0] = '\0';
-    if (xdg && *xdg) {
-        (void)snprintf(folder, sizeof folder, "%s", xdg);
-    } else if (home) {
-        (void)snprintf(folder, sizeof folder, "%s/.cache", home);
-    } else {
-        return;
-    }
-    if (strlen(folder) > 300) return;
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) return;
-    strcat(folder, "/pumice");
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) return;
-    (void)snprintf(path, PM_CACHE_PATH, "%s/%.16s-%08x-%08x-%.36s", folder, kind, device->facts.vendor_id,
+    if (!pm_cache_folder(folder)) return;
+    (void)snprintf(path, PM_CACHE_PATH, "%.350s/%.16s-%08x-%08x-%.36s", folder, kind, device->facts.vendor_id,
                    device->facts.driver_version, device->facts.uuid);
 }
 

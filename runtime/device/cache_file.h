@@ -8,8 +8,10 @@
 
 enum { PM_CACHE_PATH = 512 };
 
-/* $XDG_CACHE_HOME/pumice/KIND-... or ~/.cache/pumice/KIND-..., whose folder is made when missing; "" when
- * neither is there. `kind` has up to 16 letters. */
+/* $XDG_CACHE_HOME/pumice or ~/.cache/pumice, which is made when missing; false when neither can be. */
+bool pm_cache_folder(char path[PM_CACHE_PATH]);
+
+/* KIND-... in there; "" when there is no such folder. `kind` has up to 16 letters. */
 void pm_cache_file_path(const pm_device *device, const char *kind, char path[PM_CACHE_PATH]);
 
 /* What pm_cache_file_write wrote under the same `magic`, of 8 letters: kind and version of the contents. NULL

@@ -186,9 +186,10 @@ static void fill_facts(VkInstance instance, VkPhysicalDevice physical, const pm_
     if (limits->minTexelBufferOffsetAlignment > alignment) alignment = limits->minTexelBufferOffsetAlignment;
     facts->buffer_alignment = (uint32_t)alignment;
     facts->subgroup_size = v11.subgroupSize;
-    VkSubgroupFeatureFlags ballot = VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT;
-    facts->subgroup_broadcast = (v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
-                                (v11.subgroupSupportedOperations & ballot) == ballot;
+    VkSubgroupFeatureFlags shows =
+        VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT;
+    facts->subgroup_shows = (v11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+                            (v11.subgroupSupportedOperations & shows) == shows;
     facts->timestamp_period = limits->timestampComputeAndGraphics ? limits->timestampPeriod : 0.0f;
     fill_memory_facts(physical, facts);
     facts->memory_budget = offered->budget;

@@ -1,5 +1,5 @@
-/* The table of what can be turned off. To add something: pm_feature in pumice_device.h, a row here, and where it
- * is used pm_on(rules, ...). tests/test_switches.c then turns it off. */
+/* The table of what can be turned off. To add something: pm_feature in pumice_device.h, a row here, and where
+ * it is used pm_on(rules, ...). tests/test_switches.c then turns it off. */
 #include "base/status.h"
 #include "base/words.h"
 #include "device/rules.h"
@@ -15,7 +15,7 @@ static const struct {
     [PM_SHARED_FETCHES] =
         {"shared-fetches",
          "lanes of a CPU driver that need the same part of a product's operand fetch it for "
-         "each other (Mesa 25 and later); off: each for itself"},
+         "each other; off: each for itself"},
     [PM_SHARED_TILES] = {"shared-tiles",
                          "products and convolutions of a GPU (or without cpu-kernels) go through "
                          "shared memory; off: register tiles"},
@@ -78,7 +78,7 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_ATTENTION_PRODUCTS:
         return facts->type == PM_DEVICE_CPU;
     case PM_SHARED_FETCHES:
-        return pm_shows_values_fast(facts);
+        return pm_showing_of(facts) != PM_SHOWS_SLOWLY;
     case PM_MATRIX_UNITS:
         return facts->matrix_subgroup != 0 && facts->matrix[0] != 0;
     case PM_MAPPED_MEMORY:

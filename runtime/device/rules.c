@@ -29,12 +29,25 @@ static uint32_t tile_vec4s(const pm_device_facts *facts)
     return facts->vendor_id == AMD || facts->vendor_id == NVIDIA ? 16 : 8;
 }
 
-/* Mesa's CPU driver looked for the first active lane at each such place, in a loop (22.3 at least); 25 and 26
- * move the value out of a register. Version 25 is the first that has Vulkan 1.4; its own number is 1. */
-bool pm_shows_values_fast(const pm_device_facts *facts)
+/* Whether the processor moves values between any of 8 lanes by one instruction. */
+static bool has_avx2(void)
 {
-    return facts->driver_id == DRIVER_ID_MESA_LLVMPIPE && facts->api_version >= VULKAN_1_4 &&
-           facts->subgroup_broadcast && facts->subgroup_size >= 8;
+#if defined(__x86_64__) && defined(__GNUC__)
+    return __builtin_cpu_supports("avx2");
+#else
+    return false;
+#endif
+}
+
+/* Of Mesa's CPU driver. For subgroupBroadcast it looked for the first active lane, in a loop (22.3 at least);
+ * 25 and 26 move the value out of a register. Version 25 is the first that has Vulkan 1.4; its own number
+ * is 1. subgroupShuffle is one instruction of AVX2 for vectors of 8 lanes, in 22.3, too; for others a loop.
+ */
+pm_showing pm_showing_of(const pm_device_facts *facts)
+{
+    if (facts->driver_id != DRIVER_ID_MESA_LLVMPIPE || !facts->subgroup_shows) return PM_SHOWS_SLOWLY;
+    if (facts->api_version >= VULKAN_1_4 && facts->subgroup_size >= 8) return PM_SHOWS_BY_BROADCAST;
+    return facts->subgroup_size == 8 && has_avx2() ? PM_SHOWS_BY_SHUFFLE : PM_SHOWS_SLOWLY;
 }
 
 pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint32_t off)
@@ -69,6 +82,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
      * half a second, when a buffer's size becomes a power of two or stops being one, and when bits 8 to 15 of
      * a texel view's size become all zero or stop being so (measured on 22.3). */
     rules.is_cpu = pm_on(&rules, PM_CPU_KERNELS);
+    rules.shuffles = pm_showing_of(facts) == PM_SHOWS_BY_SHUFFLE;
     if (rules.is_cpu) {
         rules.first_work = 1e8; /* a piece may have to be compiled anew */
         /* CPU drivers run the lanes of one workgroup as vectors in a loop, on one thread: a workgroup that is

@@ -15,6 +15,7 @@ typedef struct pm_rules {
     /* How many rounds the loops of one invocation may make in all; see rules.c. */
     uint32_t most_rounds;
     uint32_t lanes;        /* workgroup size of element-wise kernels */
+    bool shuffles;         /* how lanes show values, for PM_SHARED_FETCHES: subgroupShuffle, not Broadcast */
     uint32_t gemm_lanes;   /* workgroup size of register-tile kernels: lanes along the output's columns */
     uint32_t group_lanes;  /* most lanes that work together: a power of two, 128 or 256 */
     uint32_t tile[2];      /* rows and vec4 columns that every matrix tile shall have; 0: the best */
@@ -41,8 +42,9 @@ static inline bool pm_on(const pm_rules *rules, pm_feature feature)
     return rules->on >> feature & 1u;
 }
 
-/* Whether one lane of a subgroup shows a value to all of them for less than a fetch costs. */
-bool pm_shows_values_fast(const pm_device_facts *facts);
+/* How one lane of a subgroup shows a value to all of them for less than a fetch costs. */
+typedef enum pm_showing { PM_SHOWS_SLOWLY, PM_SHOWS_BY_BROADCAST, PM_SHOWS_BY_SHUFFLE } pm_showing;
+pm_showing pm_showing_of(const pm_device_facts *facts);
 
 /* How much a device of this type is preferred; higher is better. */
 int pm_device_rank(pm_device_type type);

@@ -40,8 +40,8 @@ pm_tile pm_flattest_tile(const pm_rules *rules, uint32_t m, uint32_t n);
 /* Specialization constants 1 to 3 of a tiled kernel, whose output has rows of n elements. */
 void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n);
 
-/* After the kernel's own, of which there are at most three: those of tile_shared.glsl, if that is the tile.
- */
+/* After the kernel's own, of which there are at most three: those of tile_shared.glsl, or of lanes that fetch
+ * for each other, if that is the tile. */
 void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile);
 
 static inline uint32_t pm_round4(uint32_t elements)

@@ -226,7 +226,11 @@ static void spec_matrix(pm_dispatch *dispatch, const pm_rules *rules, const pm_t
 
 void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)
 {
-    enum { FIRST = 7 }; /* its number */
+    enum { FIRST = 7, SHUFFLES = 9 }; /* their numbers */
+    if (tile->shows) {
+        while (dispatch->n_spec < SHUFFLES) pm_spec(dispatch, 0);
+        pm_spec(dispatch, rules->shuffles);
+    }
     if (tile->shared_bytes == 0) return;
     while (dispatch->n_spec < FIRST) pm_spec(dispatch, 0);
     pm_spec(dispatch, tile->log2_lanes);

@@ -23,12 +23,23 @@ layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output
 // others. Else every invocation fetches all.
 #ifdef PM_LANES
 #extension GL_KHR_shader_subgroup_ballot : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 #extension GL_KHR_shader_subgroup_vote : require
+layout(constant_id = 9) const bool SHUFFLES = false; // which of two ways to show a value is the faster: rules.c
+#define TILE_SHOW(type)                              \
+    type tile_show(type v, uint lane)                \
+    {                                                \
+        if (SHUFFLES) return subgroupShuffle(v, lane); \
+        return subgroupBroadcast(v, lane);           \
+    }
+TILE_SHOW(uint)
+TILE_SHOW(float)
+TILE_SHOW(vec4)
 const uint TILE_STEP = gl_WorkGroupSize.x; // divides TILE_ROWS, and is a multiple of four
 uint tile_first() { return gl_LocalInvocationID.x; }
 const uint TILE_AHEAD = TILE_ROWS;
 bool tile_any(bool is) { return subgroupAny(is); }
-uint tile_shown(uint v, uint number) { return subgroupBroadcast(v, number % TILE_STEP); }
+uint tile_shown(uint v, uint number) { return tile_show(v, number % TILE_STEP); }
 #else
 const uint TILE_STEP = 1;
 uint tile_first() { return 0; }
@@ -95,7 +106,7 @@ void tile_clear()
 vec4 tile_a(uint number)
 {
 #ifdef PM_LANES
-    return subgroupBroadcast(tile_fetched[number / TILE_STEP], number % TILE_STEP);
+    return tile_show(tile_fetched[number / TILE_STEP], number % TILE_STEP);
 #else
     return tile_fetched[number];
 #endif
@@ -104,7 +115,7 @@ vec4 tile_a(uint number)
 float tile_a(uint number, uint c)
 {
 #ifdef PM_LANES
-    return subgroupBroadcast(tile_fetched[number / TILE_STEP][c], number % TILE_STEP);
+    return tile_show(tile_fetched[number / TILE_STEP][c], number % TILE_STEP);
 #else
     return tile_fetched[number][c];
 #endif
