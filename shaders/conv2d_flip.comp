@@ -1,6 +1,6 @@
 // Copies conv2d's weights [taps, rows_in, width_in] into whole vec4s, with zeros where there is nothing to
 // copy; and, for the data gradient, turns the kernel round by half a turn and swaps input and output
-// channels. Plain: y[tap][r][c] = w[tap][r][c], flipped: y[tap][r][c] = w[taps - 1 - tap][c][r], for y [taps,
+// channels: of one tap, it transposes a matrix. Plain: y[tap][r][c] = w[tap][r][c], flipped: y[tap][r][c] = w[taps - 1 - tap][c][r], for y [taps,
 // rows_out, 4 quads_out].
 #version 460
 #define PM_WINDOW_ID 2

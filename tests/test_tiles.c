@@ -111,6 +111,34 @@ static void parts_of_lanes_have_the_same_bits(void **state)
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {16, 1}, .storage_range = 64 * KIB});
 }
 
+/* Of products whose B is transposed first, and read as it lies. */
+static void turned_products_have_the_same_bits(void **state)
+{
+    (void)state;
+    pm_device_options options = {.off = 1u << PM_TURNED_PRODUCTS};
+    pm_error error = {0};
+    pm_device *plain;
+    uint32_t turned = 0, none = 0, tall = 0;
+    expect_ok(pm_device_open(&options, &plain, &error), &error);
+    for (uint32_t i = 0; i < pm_op_matmul.n_cases; i++) {
+        const pm_case *test = &pm_op_matmul.cases[i];
+        size_t bytes, other_bytes;
+        if (test->bench || !strstr(test->name, "AB^T, tall")) continue;
+        void *want = gradient_of(plain, test, "conv2d_flip", &bytes, &none);
+        void *got = gradient_of(device, test, "conv2d_flip", &other_bytes, &turned);
+        assert_int_equal(bytes, other_bytes);
+        assert_memory_equal(want, got, bytes);
+        tall++;
+        free(want);
+        free(got);
+    }
+    bool can = pm_device_uses(device, PM_CPU_KERNELS);
+    pm_device_close(plain);
+    assert_true(tall >= 2);
+    assert_int_equal(none, 0);
+    assert_true(!can || turned >= tall);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +147,7 @@ int main(void)
         cmocka_unit_test(parts_have_the_same_bits),
         cmocka_unit_test(lanes_have_the_same_bits),
         cmocka_unit_test(parts_of_lanes_have_the_same_bits),
+        cmocka_unit_test(turned_products_have_the_same_bits),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -45,6 +45,8 @@ static const struct {
                               "its own"},
     [PM_GATED_UNITS] = {"gated-units", "silu(gate) * up is one kernel, and its gradients are; off: several"},
     [PM_TALL_PRODUCTS] = {"tall-products", "a batch of matrices times one is one product; off: one each"},
+    [PM_TURNED_PRODUCTS] = {"turned-products",
+                            "CPU drivers transpose B of a tall product A B^T first; off: read as it lies"},
     [PM_ROW_PRODUCTS] = {"row-products", "products of one row have a kernel of their own"},
     [PM_JOINED_PRODUCTS] = {"joined-products", "products of the same row are one dispatch; off: one each"},
     [PM_JOINED_CACHES] = {"joined-caches",
@@ -76,6 +78,7 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_CPU_KERNELS:
     case PM_WHOLE_DISPATCHES:
     case PM_ATTENTION_PRODUCTS:
+    case PM_TURNED_PRODUCTS:
         return facts->type == PM_DEVICE_CPU;
     case PM_SHARED_FETCHES:
         return pm_showing_of(facts) != PM_SHOWS_SLOWLY;

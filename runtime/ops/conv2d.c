@@ -68,38 +68,12 @@ static void shape_conv2d_weight(pm_graph *graph, pm_node *node)
 
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
-/* Of the weights, what a window has of them. */
-static void prepare_window(pm_lowering *lowering, const pm_conv_sizes *c, const pm_window *weight, bool flip,
-                           pm_tensor prepared)
-{
-    uint32_t lanes = lowering->rules->lanes, rows = pm_round4(flip ? c->out_channels : c->channels);
-    uint32_t count = pm_count_of(lowering->graph, prepared) / 4;
-    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_flip", lanes);
-    pm_spec(d, flip);
-    pm_spec_window(d, weight);
-    pm_push_u32(d, count);
-    pm_push_divisor(d, pm_round4(flip ? c->channels : c->out_channels) / 4);
-    pm_push_divisor(d, rows);
-    pm_push_u32(d, c->kernel_height * c->kernel_width);
-    pm_push_u32(d, c->channels);
-    pm_push_u32(d, c->out_channels);
-    pm_push_window(d, weight, 4);
-    pm_bind_in(d, weight->tensor, 1, 0);
-    pm_bind_update(d, prepared, lanes * 16);
-    pm_groups(d, pm_ceil_div(count, lanes), 1, 1, 0, 0);
-}
-
 /* The weights in whole vec4s; turned round and with their channels swapped for the data gradient. */
 static pm_tensor prepare_weights(pm_lowering *lowering, const pm_conv_sizes *c, pm_tensor weight, bool flip)
 {
     if (!flip && pm_is_quads(c->channels) && pm_is_quads(c->out_channels)) return weight;
-    uint32_t taps = c->kernel_height * c->kernel_width;
-    pm_tensor prepared =
-        pm_scratch(lowering, PM_DTYPE_F32, taps * pm_round4(c->channels) * pm_round4(c->out_channels));
-    for (pm_window w = pm_window_first(lowering, weight, 1); pm_window_is(&w); pm_window_next(&w)) {
-        prepare_window(lowering, c, &w, flip, prepared);
-    }
-    return prepared;
+    return pm_prepared(lowering, weight, c->kernel_height * c->kernel_width, c->channels, c->out_channels,
+                       flip);
 }
 
 typedef struct conv_operands {

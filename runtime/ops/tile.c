@@ -58,6 +58,57 @@ pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t
     return padded;
 }
 
+/* Of the matrices, what a window has of them. */
+static void prepare_window(pm_lowering *lowering, const pm_window *x, uint32_t count, uint32_t rows,
+                           uint32_t width, bool flip, pm_tensor prepared)
+{
+    uint32_t lanes = lowering->rules->lanes, quads = pm_count_of(lowering->graph, prepared) / 4;
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_flip", lanes);
+    pm_spec(d, flip);
+    pm_spec_window(d, x);
+    pm_push_u32(d, quads);
+    pm_push_divisor(d, pm_round4(flip ? rows : width) / 4);
+    pm_push_divisor(d, pm_round4(flip ? width : rows));
+    pm_push_u32(d, count);
+    pm_push_u32(d, rows);
+    pm_push_u32(d, width);
+    pm_push_window(d, x, 4);
+    pm_bind_in(d, x->tensor, 1, 0);
+    pm_bind_update(d, prepared, lanes * 16);
+    pm_groups(d, pm_ceil_div(quads, lanes), 1, 1, 0, 0);
+}
+
+/* Whole matrices of whole vec4s, both ways. */
+static void flip_quads(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t rows, uint32_t width,
+                       pm_tensor flipped)
+{
+    uint32_t lanes = lowering->rules->lanes, blocks = count * (rows / 4) * (width / 4);
+    pm_dispatch *d = pm_dispatch_begin(lowering, "conv2d_flip_quads", lanes);
+    pm_push_u32(d, blocks);
+    pm_push_divisor(d, rows / 4);
+    pm_push_divisor(d, width / 4);
+    pm_push_u32(d, count);
+    pm_push_u32(d, rows);
+    pm_bind_in(d, x, 4, 0);
+    pm_bind_out(d, flipped, 0);
+    pm_groups(d, pm_ceil_div(blocks, lanes), 1, 1, 0, 0);
+}
+
+pm_tensor pm_prepared(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t rows, uint32_t width,
+                      bool flip)
+{
+    pm_tensor prepared = pm_scratch(lowering, PM_DTYPE_F32, count * pm_round4(rows) * pm_round4(width));
+    bool whole = pm_fits_whole(lowering, x, 4) && pm_fits_whole(lowering, prepared, 4);
+    if (flip && pm_is_quads(rows) && pm_is_quads(width) && whole) {
+        flip_quads(lowering, x, count, rows, width, prepared);
+        return prepared;
+    }
+    for (pm_window w = pm_window_first(lowering, x, 1); pm_window_is(&w); pm_window_next(&w)) {
+        prepare_window(lowering, &w, count, rows, width, flip, prepared);
+    }
+    return prepared;
+}
+
 uint32_t pm_stride_of(uint64_t elements)
 {
     return elements <= UINT32_MAX / 4 ? (uint32_t)elements * 4 : 0;
@@ -71,16 +122,28 @@ typedef struct padded_product {
     uint32_t n4, k4, a_size, b_size;
 } padded_product;
 
+/* Whether to transpose B first: a CPU driver fetches the same terms of many columns one after the other,
+ * which a cache keeps badly where they are a power of two apart. B has to serve enough rows. */
+static bool turns_b(const pm_lowering *lowering, const pm_product *p)
+{
+    enum { LEAST_ROWS = 1024, MOST_ELEMENTS = 1 << 22 };
+    return lowering->rules->is_cpu && pm_on(lowering->rules, PM_TURNED_PRODUCTS) && p->layout == PM_ABT &&
+           !p->b_batched && p->m >= LEAST_ROWS && (uint64_t)p->n * p->k <= MOST_ELEMENTS;
+}
+
 static padded_product pad_product(pm_lowering *lowering, pm_product p)
 {
+    bool turned = turns_b(lowering, &p);
+    if (turned) p.layout = PM_AB;
     bool batched = p.batch > 1, a_transposed = p.layout == PM_ATB, b_transposed = p.layout == PM_ABT;
     uint32_t n4 = pm_round4(p.n), k4 = pm_round4(p.k), a_count = batched && p.a_batched ? p.batch : 1;
     uint32_t b_count = batched && p.b_batched ? p.batch : 1;
     padded_product q = {.p = p, .n4 = n4, .k4 = k4};
     q.p.a = a_transposed ? pm_padded(lowering, p.a, a_count, p.k, p.m, k4)
                          : pm_padded(lowering, p.a, a_count, p.m, p.k, p.m);
-    q.p.b = b_transposed ? pm_padded(lowering, p.b, b_count, p.n, p.k, p.n)
-                         : pm_padded(lowering, p.b, b_count, p.k, p.n, k4);
+    q.p.b = turned         ? pm_prepared(lowering, p.b, 1, p.n, p.k, true)
+            : b_transposed ? pm_padded(lowering, p.b, b_count, p.n, p.k, p.n)
+                           : pm_padded(lowering, p.b, b_count, p.k, p.n, k4);
     if (pm_is(p.residual)) q.p.residual = pm_padded(lowering, p.residual, p.batch, p.m, p.n, p.m);
     q.a_size = a_transposed ? k4 * pm_round4(p.m) : p.m * k4;
     q.b_size = b_transposed ? p.n * k4 : k4 * n4;

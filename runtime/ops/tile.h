@@ -33,6 +33,11 @@ pm_tile pm_register_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, 
 /* The register tile of which a workgroup has the fewest rows. */
 pm_tile pm_flattest_tile(const pm_rules *rules, uint32_t m, uint32_t n);
 
+/* `count` matrices [rows, width], whose extents are made multiples of four by zeros; if `flip`, each one
+ * transposed, and the last one first. */
+pm_tensor pm_prepared(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t rows, uint32_t width,
+                      bool flip);
+
 /* The kernel for the tile: NAME, NAME_lanes or NAME_shared. */
 #define PM_TILE_SHADER(tile, name) \
     ((tile)->shared_bytes ? name "_shared" : (tile)->shows ? name "_lanes" : name)
