@@ -4,9 +4,9 @@
  * A lane adds up in memory what is as wide as a head. A CPU driver loads and stores lane by lane, which takes
  * longer than the arithmetic: there the weights of a few samples are written down instead, of the backward
  * pass both kinds once, and attention_product.comp multiplies them by register tiles, in the same order. */
+#include "ops/attention.h"
 #include "base/checked.h"
 #include "base/status.h"
-#include "ops/op.h"
 #include "ops/table.h"
 
 #include <math.h>
@@ -18,27 +18,11 @@ enum { BLOCK = 32 };
  * multiplies them, and keys that a step of the backward pass takes. */
 enum { WEIGHT_TILE = 8, PRODUCT_ROWS = 16, WEIGHT_BLOCK = 16 };
 
-typedef struct attention_attr {
-    uint32_t heads, kv_heads;
-    pm_mask mask;
-    uint32_t block;
-} attention_attr;
-
-/* Inputs: of attention the first three and FIRST, of attention_backward all but that. */
-enum { Q, K, V, OUT, LOG_SUMS, DOUT, FIRST = 3 };
-
-typedef struct attention_geometry {
-    uint32_t samples, queries, keys, heads, kv_heads, head_width, width, kv_width;
-    pm_mask mask;
-    uint32_t block;
-    uint32_t group; /* heads of queries that share one of keys */
-} attention_geometry;
-
-static attention_geometry geometry_of(const pm_graph *graph, const pm_node *node)
+pm_attention_geometry pm_attention_geometry_of(const pm_graph *graph, const pm_node *node)
 {
-    const attention_attr *attr = PM_ATTR(attention_attr, node);
+    const pm_attention_attr *attr = PM_ATTR(pm_attention_attr, node);
     pm_shape q = pm_shape_of(graph, node->in[Q]), k = pm_shape_of(graph, node->in[K]);
-    return (attention_geometry){
+    return (pm_attention_geometry){
         .samples = q.dim[0],
         .queries = q.dim[1],
         .keys = k.dim[1],
@@ -57,7 +41,7 @@ static attention_geometry geometry_of(const pm_graph *graph, const pm_node *node
 
 static bool check_mask(pm_graph *graph, const pm_node *node, uint32_t queries, uint32_t keys)
 {
-    const attention_attr *attr = PM_ATTR(attention_attr, node);
+    const pm_attention_attr *attr = PM_ATTR(pm_attention_attr, node);
     const char *name = node->op->name;
     if (attr->mask > PM_MASK_BLOCK) {
         pm_graph_fail(graph, PM_BAD_USAGE, "%s: %u is no mask", name, (unsigned)attr->mask);
@@ -73,7 +57,7 @@ static bool check_mask(pm_graph *graph, const pm_node *node, uint32_t queries, u
 
 static bool check_attention(pm_graph *graph, const pm_node *node)
 {
-    const attention_attr *attr = PM_ATTR(attention_attr, node);
+    const pm_attention_attr *attr = PM_ATTR(pm_attention_attr, node);
     char a[64], b[64], c[64];
     for (uint32_t i = 0; i < 3; i++) {
         if (pm_is(node->in[i]) && pm_dtype_of(graph, node->in[i]) == PM_DTYPE_F32) continue;
@@ -103,7 +87,7 @@ static bool check_first(pm_graph *graph, const pm_node *node)
     if (!pm_is(first)) return true;
     if (pm_dtype_of(graph, first) != PM_DTYPE_U32 || pm_count_of(graph, first) != 1) {
         pm_graph_fail(graph, PM_BAD_USAGE, "attention: first must be u32 [1]");
-    } else if (PM_ATTR(attention_attr, node)->mask != PM_MASK_CAUSAL) {
+    } else if (PM_ATTR(pm_attention_attr, node)->mask != PM_MASK_CAUSAL) {
         pm_graph_fail(graph, PM_BAD_USAGE, "attention: with first the mask must be PM_MASK_CAUSAL");
     }
     return pm_ok(graph);
@@ -112,7 +96,7 @@ static bool check_first(pm_graph *graph, const pm_node *node)
 static void shape_attention(pm_graph *graph, pm_node *node)
 {
     if (!check_attention(graph, node) || !check_first(graph, node)) return;
-    attention_geometry g = geometry_of(graph, node);
+    pm_attention_geometry g = pm_attention_geometry_of(graph, node);
     pm_node_output(graph, node, PM_DTYPE_F32, pm_shape_of(graph, node->in[Q]));
     pm_node_output(graph, node, PM_DTYPE_F32, PM_SHAPE(g.samples, g.heads, g.queries)); /* log-sum-exp */
 }
@@ -130,7 +114,7 @@ static void shape_attention_backward(pm_graph *graph, pm_node *node)
 enum { HAS_FIRST_SPEC = 6 }; /* constant_id, of attention.glsl */
 
 typedef struct attention_kernel {
-    const attention_geometry *geometry;
+    const pm_attention_geometry *geometry;
     uint32_t heads;              /* of that side */
     uint32_t lanes, tile, tiles; /* tiles: of a head */
     uint32_t block;              /* rows of the other side that a step takes */
@@ -157,8 +141,8 @@ static uint32_t rows_of_lane(const pm_rules *rules, const attention_kernel *kern
     return best;
 }
 
-static attention_kernel kernel_for(const pm_lowering *lowering, const attention_geometry *g, bool over_keys,
-                                   bool forward)
+static attention_kernel kernel_for(const pm_lowering *lowering, const pm_attention_geometry *g,
+                                   bool over_keys, bool forward)
 {
     attention_kernel kernel = {
         .geometry = g,
@@ -177,12 +161,12 @@ static attention_kernel kernel_for(const pm_lowering *lowering, const attention_
 
 /* Of a row of weights, which is whole blocks of keys; and weights of a sample, whose heads have whole blocks
  * of queries. */
-static uint32_t weight_quads(const attention_geometry *g)
+static uint32_t weight_quads(const pm_attention_geometry *g)
 {
     return pm_ceil_div(g->keys, BLOCK) * (BLOCK / 4);
 }
 
-static uint64_t weights_of_sample(const attention_geometry *g)
+static uint64_t weights_of_sample(const pm_attention_geometry *g)
 {
     return (uint64_t)g->heads * pm_ceil_div(g->queries, BLOCK) * BLOCK * weight_quads(g) * 4;
 }
@@ -190,7 +174,7 @@ static uint64_t weights_of_sample(const attention_geometry *g)
 static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel, const char *plain,
                           const char *ragged)
 {
-    const attention_geometry *g = kernel->geometry;
+    const pm_attention_geometry *g = kernel->geometry;
     uint64_t blocks = pm_ceil_div(g->queries > g->keys ? g->queries : g->keys, BLOCK);
     (void)pm_rounds_fit(lowering, "attention", "sequences of this length",
                         blocks * g->group * (3 * pm_ceil_div(g->head_width, 4) + 1));
@@ -213,45 +197,42 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
     return d;
 }
 
-/* Bytes of one sample in q or k and their like: the split axis is the samples'. What has one number a query
- * is bound whole. */
-static uint32_t stride_of(const attention_geometry *g, uint32_t length, uint32_t width)
+static uint32_t stride_of(const pm_attention_geometry *g, uint32_t length, uint32_t width)
 {
     uint64_t bytes = (uint64_t)length * width * 4;
     return g->samples > 1 && bytes <= UINT32_MAX ? (uint32_t)bytes : 0;
 }
 
-static uint32_t query_stride(const attention_geometry *g)
+uint32_t pm_attention_query_stride(const pm_attention_geometry *g)
 {
     return stride_of(g, g->queries, g->width);
 }
 
-static uint32_t key_stride(const attention_geometry *g)
+uint32_t pm_attention_key_stride(const pm_attention_geometry *g)
 {
     return stride_of(g, g->keys, g->kv_width);
 }
 
 static void bind_queries(pm_dispatch *d, const attention_kernel *kernel, pm_tensor tensor)
 {
-    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, query_stride(kernel->geometry));
+    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, pm_attention_query_stride(kernel->geometry));
 }
 
 static void bind_keys(pm_dispatch *d, const attention_kernel *kernel, pm_tensor tensor)
 {
-    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, key_stride(kernel->geometry));
+    pm_bind_in(d, tensor, kernel->ragged ? 1 : 4, pm_attention_key_stride(kernel->geometry));
 }
 
-/* Of a query and a key that it sees, about. */
-static double pairs_of(const attention_geometry *g)
+double pm_attention_pairs(const pm_attention_geometry *g)
 {
     return (double)g->samples * g->queries * g->keys * (g->mask == PM_MASK_NONE ? 1.0 : 0.5);
 }
 
 static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
 {
-    const attention_geometry *g = kernel->geometry;
+    const pm_attention_geometry *g = kernel->geometry;
     pm_groups(d, pm_ceil_div(kernel->heads * kernel->tiles, kernel->lanes), 1, g->samples, 2,
-              2.0 * products * pairs_of(g) * g->width);
+              2.0 * products * pm_attention_pairs(g) * g->width);
 }
 
 /* ---- By weights that are written down (PM_ATTENTION_PRODUCTS) ---- */
@@ -273,7 +254,7 @@ static uint32_t most_of(uint32_t a, uint32_t b)
  * the kernels add up by themselves. Fewer queries or keys than a block would waste most of the work. */
 static uint32_t samples_by_weights(const pm_lowering *lowering, const pm_node *node, uint32_t count)
 {
-    attention_geometry g = geometry_of(lowering->graph, node);
+    pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
     bool is_first = node->op == &pm_op_attention && pm_is(node->in[FIRST]);
     if (!pm_on(lowering->rules, PM_ATTENTION_PRODUCTS) || lowering->rules->attention_bytes == 0 || is_first ||
         g.head_width % 4 != 0 || g.queries < BLOCK || g.keys < BLOCK)
@@ -292,7 +273,7 @@ static uint32_t samples_by_weights(const pm_lowering *lowering, const pm_node *n
     return (uint32_t)most / granule * granule;
 }
 
-static attention_kernel weights_kernel(const pm_lowering *lowering, const attention_geometry *g,
+static attention_kernel weights_kernel(const pm_lowering *lowering, const pm_attention_geometry *g,
                                        uint32_t block)
 {
     return (attention_kernel){
@@ -306,7 +287,7 @@ static attention_kernel weights_kernel(const pm_lowering *lowering, const attent
     };
 }
 
-static pm_tensor scratch_weights(pm_lowering *lowering, const attention_geometry *g)
+static pm_tensor scratch_weights(pm_lowering *lowering, const pm_attention_geometry *g)
 {
     return pm_scratch(lowering, PM_DTYPE_F32, (uint32_t)(g->samples * weights_of_sample(g)));
 }
@@ -318,7 +299,7 @@ static pm_tensor no_weights(pm_lowering *lowering)
 
 /* result = weights theirs, rescaled by `factors` if there are any, for each head of queries; or of keys,
  * where the weights are transposed. */
-static void append_product(pm_lowering *lowering, const attention_geometry *g, bool over_keys,
+static void append_product(pm_lowering *lowering, const pm_attention_geometry *g, bool over_keys,
                            pm_tensor weights, pm_tensor theirs, pm_tensor factors, pm_tensor result)
 {
     uint32_t quads = g->head_width / 4, columns = quads < 4 ? quads : 4, log2_lanes = 0;
@@ -341,7 +322,7 @@ static void append_product(pm_lowering *lowering, const attention_geometry *g, b
     pm_bind_out(d, result, 0);
     pm_groups(d, pm_ceil_div(quads, columns << log2_lanes),
               pm_ceil_div(over_keys ? g->keys : g->queries, PRODUCT_ROWS * (lanes >> log2_lanes)),
-              g->samples * heads, 2, 2.0 * pairs_of(g) * g->width);
+              g->samples * heads, 2, 2.0 * pm_attention_pairs(g) * g->width);
 }
 
 /* ---- Both ---- */
@@ -349,14 +330,14 @@ static void append_product(pm_lowering *lowering, const attention_geometry *g, b
 static void append_forward(pm_lowering *lowering, const pm_node *node, const attention_kernel *kernel,
                            pm_tensor weights, pm_tensor factors)
 {
-    const attention_geometry *g = kernel->geometry;
+    const pm_attention_geometry *g = kernel->geometry;
     pm_dispatch *d = begin(lowering, kernel, "attention", "attention_ragged");
     bool has_first = pm_is(node->in[FIRST]);
     d->spec[HAS_FIRST_SPEC] = has_first;
     bind_queries(d, kernel, node->in[Q]);
     bind_keys(d, kernel, node->in[K]);
     bind_keys(d, kernel, node->in[V]);
-    pm_bind_update(d, node->out[0], query_stride(g));
+    pm_bind_update(d, node->out[0], pm_attention_query_stride(g));
     pm_bind_out(d, node->out[1], 0);
     pm_bind_in(d, has_first ? node->in[FIRST] : pm_scratch(lowering, PM_DTYPE_U32, 1), 1, 0);
     pm_bind_out(d, weights, 0);
@@ -366,14 +347,14 @@ static void append_forward(pm_lowering *lowering, const pm_node *node, const att
 
 static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
-    attention_geometry g = geometry_of(lowering->graph, node);
+    pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
     attention_kernel kernel = kernel_for(lowering, &g, false, true);
     append_forward(lowering, node, &kernel, no_weights(lowering), no_weights(lowering));
 }
 
 static void lower_samples_by_weights(pm_lowering *lowering, const pm_node *node)
 {
-    attention_geometry g = geometry_of(lowering->graph, node);
+    pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
     attention_kernel kernel = weights_kernel(lowering, &g, BLOCK);
     pm_tensor weights = scratch_weights(lowering, &g);
     pm_tensor factors = pm_scratch(lowering, PM_DTYPE_F32, pm_count_of(lowering->graph, weights) / BLOCK);
@@ -396,7 +377,7 @@ static void lower_attention(pm_lowering *lowering, const pm_node *node)
 static void append_dq(pm_lowering *lowering, const pm_node *node, const attention_kernel *kernel,
                       pm_tensor deltas, pm_tensor chances, pm_tensor dscores)
 {
-    const attention_geometry *g = kernel->geometry;
+    const pm_attention_geometry *g = kernel->geometry;
     pm_dispatch *d = begin(lowering, kernel, "attention_dq", "attention_dq_ragged");
     bind_queries(d, kernel, node->in[Q]);
     bind_keys(d, kernel, node->in[K]);
@@ -404,7 +385,7 @@ static void append_dq(pm_lowering *lowering, const pm_node *node, const attentio
     bind_queries(d, kernel, node->in[OUT]);
     bind_queries(d, kernel, node->in[DOUT]);
     pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
-    pm_bind_update(d, node->out[Q], query_stride(g));
+    pm_bind_update(d, node->out[Q], pm_attention_query_stride(g));
     pm_bind_out(d, deltas, 0);
     pm_bind_out(d, chances, 0);
     pm_bind_out(d, dscores, 0);
@@ -413,7 +394,7 @@ static void append_dq(pm_lowering *lowering, const pm_node *node, const attentio
 
 static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
 {
-    attention_geometry g = geometry_of(lowering->graph, node);
+    pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
     pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
     attention_kernel kernel = kernel_for(lowering, &g, false, false);
     append_dq(lowering, node, &kernel, deltas, no_weights(lowering), no_weights(lowering));
@@ -426,14 +407,14 @@ static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
     bind_queries(d, &kernel, node->in[DOUT]);
     pm_bind_in(d, node->in[LOG_SUMS], 1, 0);
     pm_bind_in(d, deltas, 1, 0);
-    pm_bind_update(d, node->out[K], key_stride(&g));
-    pm_bind_update(d, node->out[V], key_stride(&g));
+    pm_bind_update(d, node->out[K], pm_attention_key_stride(&g));
+    pm_bind_update(d, node->out[V], pm_attention_key_stride(&g));
     end(d, &kernel, 4);
 }
 
 static void lower_backward_by_weights(pm_lowering *lowering, const pm_node *node)
 {
-    attention_geometry g = geometry_of(lowering->graph, node);
+    pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
     attention_kernel kernel = weights_kernel(lowering, &g, WEIGHT_BLOCK);
     pm_tensor chances = scratch_weights(lowering, &g), dscores = scratch_weights(lowering, &g);
     append_dq(lowering, node, &kernel, no_weights(lowering), chances, dscores);
@@ -454,102 +435,13 @@ static void lower_attention_backward(pm_lowering *lowering, const pm_node *node)
     pm_lower_by_rows(lowering, node, INPUTS | OUTPUTS, 1 << LOG_SUMS, 0, lower_samples_backward);
 }
 
-/* ---- Reference ----------------------------------------------------------------------------------------- */
-
-/* One head of one sample: the first element of its rows in q, k and v. */
-typedef struct head_at {
-    uint32_t q, k, log_sums;
-} head_at;
-
-static head_at head_of(const attention_geometry *g, uint32_t sample, uint32_t head)
-{
-    return (head_at){
-        .q = sample * g->queries * g->width + head * g->head_width,
-        .k = sample * g->keys * g->kv_width + head / g->group * g->head_width,
-        .log_sums = (sample * g->heads + head) * g->queries,
-    };
-}
-
-static double inner(const attention_geometry *g, const double *a, const double *b)
-{
-    double sum = 0.0;
-    for (uint32_t c = 0; c < g->head_width; c++) sum += a[c] * b[c];
-    return sum;
-}
-
-/* `origin` is the position of query 0 among the keys. */
-static uint32_t keys_seen(const attention_geometry *g, uint32_t origin, uint32_t query)
-{
-    uint64_t seen = (uint64_t)origin + query + 1;
-    if (g->mask == PM_MASK_NONE) return g->keys;
-    if (g->mask == PM_MASK_BLOCK) seen = (seen + g->block - 1) / g->block * g->block;
-    return seen < g->keys ? (uint32_t)seen : g->keys;
-}
-
-static void reference_query(const pm_reference *ref, const attention_geometry *g, head_at at, uint32_t i)
-{
-    const double *q = ref->in[Q].f + at.q + i * g->width, *k = ref->in[K].f + at.k, *v = ref->in[V].f + at.k;
-    double *out = ref->out[0].f + at.q + i * g->width;
-    bool has_first = ref->in[FIRST].count != 0;
-    uint32_t seen = keys_seen(g, has_first ? ref->in[FIRST].u[0] : g->keys - g->queries, i);
-    double top = -INFINITY, total = 0.0, scale = 1.0 / sqrt((double)g->head_width);
-    for (uint32_t j = 0; j < seen; j++) top = fmax(top, inner(g, q, k + j * g->kv_width) * scale);
-    for (uint32_t j = 0; j < seen; j++) total += exp(inner(g, q, k + j * g->kv_width) * scale - top);
-    for (uint32_t c = 0; c < g->head_width; c++) out[c] = 0.0;
-    for (uint32_t j = 0; j < seen; j++) {
-        double probability = exp(inner(g, q, k + j * g->kv_width) * scale - top) / total;
-        for (uint32_t c = 0; c < g->head_width; c++) out[c] += probability * v[j * g->kv_width + c];
-    }
-    ref->out[1].f[at.log_sums + i] = top + log(total);
-}
-
-static void reference_attention(const pm_reference *ref)
-{
-    attention_geometry g = geometry_of(ref->graph, ref->node);
-    for (uint32_t head = 0; head < g.samples * g.heads; head++) {
-        head_at at = head_of(&g, head / g.heads, head % g.heads);
-        for (uint32_t i = 0; i < g.queries; i++) reference_query(ref, &g, at, i);
-    }
-}
-
-static void reference_query_backward(const pm_reference *ref, const attention_geometry *g, head_at at,
-                                     uint32_t i)
-{
-    uint32_t row = at.q + i * g->width;
-    const double *q = ref->in[Q].f + row, *out = ref->in[OUT].f + row, *dout = ref->in[DOUT].f + row;
-    double *dq = ref->out[Q].f + row, delta = inner(g, out, dout), scale = 1.0 / sqrt((double)g->head_width);
-    for (uint32_t j = 0; j < keys_seen(g, g->keys - g->queries, i); j++) {
-        const double *k = ref->in[K].f + at.k + j * g->kv_width, *v = ref->in[V].f + at.k + j * g->kv_width;
-        double *dk = ref->out[K].f + at.k + j * g->kv_width, *dv = ref->out[V].f + at.k + j * g->kv_width;
-        double probability = exp(inner(g, q, k) * scale - ref->in[LOG_SUMS].f[at.log_sums + i]);
-        double dscore = probability * (inner(g, dout, v) - delta) * scale;
-        for (uint32_t c = 0; c < g->head_width; c++) {
-            dv[c] += probability * dout[c];
-            dq[c] += dscore * k[c];
-            dk[c] += dscore * q[c];
-        }
-    }
-}
-
-static void reference_attention_backward(const pm_reference *ref)
-{
-    attention_geometry g = geometry_of(ref->graph, ref->node);
-    for (uint32_t o = 0; o < 3; o++) {
-        for (uint32_t i = 0; i < ref->out[o].count; i++) ref->out[o].f[i] = 0.0;
-    }
-    for (uint32_t head = 0; head < g.samples * g.heads; head++) {
-        head_at at = head_of(&g, head / g.heads, head % g.heads);
-        for (uint32_t i = 0; i < g.queries; i++) reference_query_backward(ref, &g, at, i);
-    }
-}
-
 /* ---- Operators ----------------------------------------------------------------------------------------- */
 
 const pm_op pm_op_attention_backward = {
     .name = "attention_backward",
     .shape = shape_attention_backward,
     .lower = lower_attention_backward,
-    .reference = reference_attention_backward,
+    .reference = pm_attention_backward_reference,
 };
 
 static void backward_attention(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out,
@@ -562,7 +454,7 @@ static void backward_attention(pm_graph *graph, const pm_node *node, const pm_te
         return;
     }
     pm_tensor in[] = {node->in[Q], node->in[K], node->in[V], node->out[0], node->out[1], grad_out[0]};
-    pm_emit(graph, &pm_op_attention_backward, in, 6, node->attr, sizeof(attention_attr), grad_in);
+    pm_emit(graph, &pm_op_attention_backward, in, 6, node->attr, sizeof(pm_attention_attr), grad_in);
 }
 
 /* p: batch, queries, keys, heads, width of a head, mask, heads of keys (0: as many), block, first position +
@@ -642,13 +534,13 @@ const pm_op pm_op_attention = {
     .shape = shape_attention,
     .backward = backward_attention,
     .lower = lower_attention,
-    .reference = reference_attention,
+    .reference = pm_attention_reference,
     PM_CASES(cases_attention),
 };
 
 pm_tensor pm_attention(pm_graph *graph, pm_tensor q, pm_tensor k, pm_tensor v, pm_attention_args args)
 {
-    attention_attr attr = {args.heads, args.kv_heads ? args.kv_heads : args.heads, args.mask, args.block};
+    pm_attention_attr attr = {args.heads, args.kv_heads ? args.kv_heads : args.heads, args.mask, args.block};
     pm_tensor in[] = {q, k, v, args.first};
     return pm_emit(graph, &pm_op_attention, in, 4, &attr, sizeof attr, NULL);
 }

@@ -1,5 +1,5 @@
 // softmax(Q K^T scale) V, and the log-sum-exp of each row of scores: online softmax (2205.14135, algorithm 1)
-// with a lane for a few queries. Reference: reference_attention in runtime/ops/attention.c.
+// with a lane for a few queries. Reference: pm_attention_reference in runtime/ops/attention_reference.c.
 #include "attention_tile.glsl"
 
 PM_ROWS(0, q)

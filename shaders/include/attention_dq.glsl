@@ -1,6 +1,6 @@
 // dQ = dS K scale with dS = P (dO V^T - delta), delta = the inner product of dO and O of a query, which is
 // kept for attention_dkv; P is recomputed (2205.14135, algorithm 4). A lane has a few queries. Reference:
-// reference_attention_backward in runtime/ops/attention.c.
+// pm_attention_backward_reference in runtime/ops/attention_reference.c.
 #include "attention_tile.glsl"
 
 PM_ROWS(0, q)
