@@ -1,6 +1,6 @@
 # The shader pipeline. Each shaders/NAME.comp becomes four SPIR-V modules, {storage, texel} x {exact, f32},
 # and all of them become one C file of words, which is compiled into the library. Of NAME_shared.comp there is one
-# more, for matrix units.
+# more, for matrix units, and of NAME_matrix.comp that alone.
 #
 # Precision f32: glslc -O, spirv-val.
 #
@@ -138,9 +138,12 @@ function(pumice_embed_shaders result)
             message(STATUS "Left out shaders/${name}.comp: this glslc does not know ${lacking}")
             continue()
         endif()
-        if(has_matrix AND name MATCHES "_shared$")
+        if(has_matrix AND name MATCHES "_(shared|matrix)$")
             pumice_compile_matrix_shader(${source} module)
             list(APPEND modules ${module})
+        endif()
+        if(name MATCHES "_matrix$")
+            continue()
         endif()
         foreach(texel 0 1)
             foreach(fma 0 1)

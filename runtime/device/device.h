@@ -41,10 +41,10 @@ struct pm_device {
     pm_device_limits limits; /* pretended; facts are lowered already */
     pm_rules rules;
     char choice[1200];
-    bool lost;                         /* latched: nothing is submitted any more */
-    bool matrix_tested;                /* see plan/matrix_test.c */
-    bool compile_only, has_statistics; /* see pm_device_options; device/pipeline_statistics.h */
-    const struct pm_trace *trace;      /* who watches what plans compute (plan/trace.h), or NULL */
+    bool lost;                            /* latched: nothing is submitted any more */
+    bool matrix_tested, attention_tested; /* see plan/matrix_test.c */
+    bool compile_only, has_statistics;    /* see pm_device_options; device/pipeline_statistics.h */
+    const struct pm_trace *trace;         /* who watches what plans compute (plan/trace.h), or NULL */
 
     VkInstance instance;
     VkPhysicalDevice physical;

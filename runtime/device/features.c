@@ -21,6 +21,8 @@ static const struct {
                          "shared memory; off: register tiles"},
     [PM_MATRIX_UNITS] = {"matrix-units",
                          "in precision fast matrix units multiply, in f16; off: as precision f32"},
+    [PM_MATRIX_ATTENTION] = {"matrix-attention",
+                             "attention is multiplied by matrix units, too; off: as precision f32"},
     [PM_MAPPED_MEMORY] = {"mapped-memory", "the host writes into tensors; off: through a staging buffer"},
     [PM_COMPUTE_QUEUE] = {"compute-queue",
                           "a queue that does not draw as well; off: the first that computes"},
@@ -83,6 +85,7 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_SHARED_FETCHES:
         return pm_showing_of(facts) != PM_SHOWS_SLOWLY;
     case PM_MATRIX_UNITS:
+    case PM_MATRIX_ATTENTION:
         return facts->matrix_subgroup != 0 && facts->matrix[0] != 0;
     case PM_MAPPED_MEMORY:
         return facts->unified_memory;

@@ -29,6 +29,15 @@ static uint32_t tile_vec4s(const pm_device_facts *facts)
     return facts->vendor_id == AMD || facts->vendor_id == NVIDIA ? 16 : 8;
 }
 
+/* With more attention by matrix units spills. On Ada 32 take 255 registers (gradients of keys and values,
+ * heads of 128), on navi31 16 take 192 and 20 spill (Mesa 25; of 26 32 do not), on Lunar Lake two of sums
+ * take 226 of 256, with own rows in shared memory, and whatever is more spills. */
+static uint32_t attention_fragments(const pm_device_facts *facts)
+{
+    enum { NVIDIA = 0x10de, INTEL = 0x8086 };
+    return facts->vendor_id == NVIDIA ? 32 : facts->vendor_id == INTEL ? 2 : 16;
+}
+
 /* Whether the processor moves values between any of 8 lanes by one instruction. */
 static bool has_avx2(void)
 {
@@ -65,6 +74,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
          * of keys and values) on navi21, 0.66, 0.65 and 0.63 on Ada, with 128 and up to 144 registers instead
          * of 64 and 96. Of four 0.64, 0.78 and 1.29 on navi21, with 256. */
         .attention_rows = tile_vec4s(facts) >= 16 ? 2 : 1,
+        .attention_fragments = attention_fragments(facts),
         .most_rounds = UINT32_MAX,
         .near_terms = UINT32_MAX / 4,
         .group_lanes = facts->max_invocations < 256 ? 128 : 256,
@@ -77,6 +87,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
         if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= 1u << i;
     }
+    if (!pm_on(&rules, PM_MATRIX_UNITS)) rules.on &= ~(1u << PM_MATRIX_ATTENTION);
     /* PM_TEXEL_INPUTS: CPU drivers check loads from storage buffers lane by lane; texel fetches are one
      * straight vector load, two to three times faster. PM_EVEN_VIEWS: lavapipe compiles a kernel anew, for
      * half a second, when a buffer's size becomes a power of two or stops being one, and when bits 8 to 15 of
@@ -93,7 +104,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.attention_block = 32;
         rules.attention_bytes = 8u << 20;
         rules.near_terms = 512;
-        rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS);
+        rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS | 1u << PM_MATRIX_ATTENTION);
         rules.on &= ~rules.idle;
     }
     if (!rules.is_cpu || rules.gemm_lanes != facts->subgroup_size) rules.on &= ~(1u << PM_SHARED_FETCHES);

@@ -27,6 +27,8 @@ typedef struct pm_rules {
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
     uint32_t
         attention_rows; /* of a lane of attention on a GPU, where that leaves PM_BUSY_LANES; nor does it */
+    uint32_t
+        attention_fragments;  /* of attention by matrix units, in a lane's registers: sums, and own rows */
     uint32_t attention_bytes; /* of attention's weights that are written down; for PM_ATTENTION_PRODUCTS */
     double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
     struct pm_tuning *tuning; /* tiles that were measured, and those asked for (tuning.h); NULL: none */

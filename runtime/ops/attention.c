@@ -347,6 +347,7 @@ static void append_forward(pm_lowering *lowering, const pm_node *node, const att
 
 static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
+    if (pm_attention_append_matrix(lowering, node)) return;
     pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
     attention_kernel kernel = kernel_for(lowering, &g, false, true);
     append_forward(lowering, node, &kernel, no_weights(lowering), no_weights(lowering));
@@ -392,14 +393,10 @@ static void append_dq(pm_lowering *lowering, const pm_node *node, const attentio
     end(d, kernel, kernel->writes_weights ? 2 : 3);
 }
 
-static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
+static void append_dkv(pm_lowering *lowering, const pm_node *node, pm_tensor deltas)
 {
     pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
-    pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
-    attention_kernel kernel = kernel_for(lowering, &g, false, false);
-    append_dq(lowering, node, &kernel, deltas, no_weights(lowering), no_weights(lowering));
-
-    kernel = kernel_for(lowering, &g, true, false);
+    attention_kernel kernel = kernel_for(lowering, &g, true, false);
     pm_dispatch *d = begin(lowering, &kernel, "attention_dkv", "attention_dkv_ragged");
     bind_queries(d, &kernel, node->in[Q]);
     bind_keys(d, &kernel, node->in[K]);
@@ -410,6 +407,16 @@ static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
     pm_bind_update(d, node->out[K], pm_attention_key_stride(&g));
     pm_bind_update(d, node->out[V], pm_attention_key_stride(&g));
     end(d, &kernel, 4);
+}
+
+static void lower_samples_backward(pm_lowering *lowering, const pm_node *node)
+{
+    pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
+    pm_tensor deltas = pm_scratch(lowering, PM_DTYPE_F32, g.samples * g.heads * g.queries);
+    attention_kernel kernel = kernel_for(lowering, &g, false, false);
+    if (!pm_attention_append_dq_matrix(lowering, node, deltas))
+        append_dq(lowering, node, &kernel, deltas, no_weights(lowering), no_weights(lowering));
+    if (!pm_attention_append_dkv_matrix(lowering, node, deltas)) append_dkv(lowering, node, deltas);
 }
 
 static void lower_backward_by_weights(pm_lowering *lowering, const pm_node *node)
@@ -442,6 +449,7 @@ const pm_op pm_op_attention_backward = {
     .shape = shape_attention_backward,
     .lower = lower_attention_backward,
     .reference = pm_attention_backward_reference,
+    .rounding = pm_attention_backward_rounding,
 };
 
 static void backward_attention(pm_graph *graph, const pm_node *node, const pm_tensor *grad_out,
@@ -497,6 +505,15 @@ static const pm_case cases_attention[] = {
     CASE("grouped heads, several blocks, more keys", 2, 37, 75, 4, 20, CAUSAL, 2),
     CASE("grouped heads, several samples", 3, 48, 72, 4, 16, CAUSAL, 1),
     CASE("grouped heads, blocks of 24", 2, 50, 53, 4, 8, BY_BLOCK, 2, 24),
+    /* Of widths that matrix units have kernels for, in precision fast. */
+    CASE("heads of 32", 2, 41, 41, 2, 32),
+    CASE("heads of 32, causal, several blocks", 1, 139, 139, 1, 32, CAUSAL),
+    CASE("heads of 32, blocks of 24, grouped", 2, 50, 83, 4, 32, BY_BLOCK, 2, 24),
+    CASE("heads of 64", 1, 70, 33, 2, 64),
+    CASE("heads of 64, causal, grouped, more keys", 1, 37, 105, 4, 64, CAUSAL, 2),
+    CASE("heads of 64, blocks of 5", 2, 21, 68, 1, 64, BY_BLOCK, 0, 5),
+    CASE("heads of 128, causal", 1, 75, 75, 1, 128, CAUSAL),
+    CASE("heads of 128, one head of keys", 1, 35, 19, 3, 128, PM_MASK_NONE, 1),
     {.name = "first", .build = case_attention, .p = {2, 3, 50, 2, 4, CAUSAL, 0, 0, 36}, .no_gradient = true},
     {.name = "first is 0, grouped heads, odd head",
      .build = case_attention,
@@ -535,6 +552,7 @@ const pm_op pm_op_attention = {
     .backward = backward_attention,
     .lower = lower_attention,
     .reference = pm_attention_reference,
+    .rounding = pm_attention_rounding,
     PM_CASES(cases_attention),
 };
 

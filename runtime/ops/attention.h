@@ -31,8 +31,31 @@ uint32_t pm_attention_key_stride(const pm_attention_geometry *g);
 /* Of a query and a key that it sees, about. */
 double pm_attention_pairs(const pm_attention_geometry *g);
 
+/* attention_matrix.c: append the dispatch of a node, or of some of its samples (pm_lower_by_rows), by matrix
+ * units: what attention.comp, attention_dq.comp and attention_dkv.comp compute. False: these have to, since
+ * there are no matrix units, or none for the node's shapes. `deltas` [samples, heads, queries] is written by
+ * the second, read by the third. */
+bool pm_attention_append_matrix(pm_lowering *lowering, const pm_node *node);
+bool pm_attention_append_dq_matrix(pm_lowering *lowering, const pm_node *node, pm_tensor deltas);
+bool pm_attention_append_dkv_matrix(pm_lowering *lowering, const pm_node *node, pm_tensor deltas);
+
+/* What a workgroup of attention by matrix units is made of; see shaders/include/attention_matrix.glsl. */
+typedef struct pm_attention_block {
+    uint32_t high, wide;          /* subgroups */
+    uint32_t theirs;              /* rows of the other side that a step takes */
+    uint32_t kept;                /* own rows in shared memory; 0: they are in registers */
+    uint32_t lanes, shared_bytes; /* of the workgroup */
+} pm_attention_block;
+
+/* For heads of `width` channels and `rows` rows of a head, of which a workgroup brings `tensors` and gives
+ * `results`; lanes == 0: there is none for these. */
+pm_attention_block pm_attention_block_for(const pm_rules *rules, uint32_t width, uint32_t rows,
+                                          uint32_t tensors, uint32_t results);
+
 /* attention_reference.c. */
 void pm_attention_reference(const pm_reference *ref);
 void pm_attention_backward_reference(const pm_reference *ref);
+void pm_attention_rounding(const pm_reference *ref); /* see pm_op */
+void pm_attention_backward_rounding(const pm_reference *ref);
 
 #endif

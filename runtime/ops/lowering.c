@@ -1,6 +1,7 @@
 /* How dispatch rules write down what they want. */
 #include "ops/op.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,6 +255,11 @@ void pm_lower_by_blocks(pm_lowering *lowering, const pm_node *node, uint32_t row
         lower(lowering, &part);
     }
     lowering->first_row = 0;
+}
+
+double pm_f16_rounding(double x)
+{
+    return fabs(x) < 0x1p-14 ? fabs(x) : fabs(x) * 0x1p-10;
 }
 
 pm_tensor pm_case_leaf(pm_graph *graph, const char *name, pm_shape shape, float scale)

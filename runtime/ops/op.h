@@ -143,6 +143,10 @@ void pm_lower_by_blocks(pm_lowering *lowering, const pm_node *node, uint32_t row
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */
 
+/* How far rounding to f16 moves x at most: by 2^-10 of it, to whichever side, or to zero where f16 would be
+ * denormal. */
+double pm_f16_rounding(double x);
+
 /* Host copies of a node's tensors: f for f32 (computed in double), u for u32 and u8 (one element each). */
 typedef struct pm_host {
     pm_shape shape;
@@ -200,6 +204,9 @@ typedef struct pm_op {
     bool (*joins)(const pm_lowering *lowering, const pm_node *first, const pm_node *other);
     bool (*lower_joined)(pm_lowering *lowering, const pm_node *const *nodes, uint32_t count);
     void (*reference)(const pm_reference *ref);
+    /* Of an operator of several products, in precision fast: how far the rounding of operands to f16 may move
+     * each element of the outputs at most, into ref->out. NULL: it has none. */
+    void (*rounding)(const pm_reference *ref);
     const pm_case *cases;
     uint32_t n_cases;
 } pm_op;

@@ -108,7 +108,7 @@ static pm_status begin(pm_device *device, pm_graph *graph, const pm_plan_options
     plan->traced = device->trace != NULL;
     if (options) plan->options = *options;
     if (plan->options.submit_seconds <= 0) plan->options.submit_seconds = aim_of(device);
-    if (plan->options.precision == PM_FAST) pm_matrix_units_test(device);
+    if (plan->options.precision == PM_FAST) pm_matrix_units_test(device, graph);
     status = pm_plan_lower(plan, error);
     if (status == PM_OK && pm_on(&device->rules, PM_WHOLE_DISPATCHES)) pm_plan_guess(plan);
     return status == PM_OK ? pm_plan_place(plan, error) : status;

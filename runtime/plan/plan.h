@@ -121,10 +121,13 @@ struct pm_plan {
 
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error);
 
-/* plan/matrix_test.c: turns PM_MATRIX_UNITS off on a device that fails, at the first call; see there. */
-void pm_matrix_units_test(pm_device *device);
-/* plan/tune.c: the seconds that a product or convolution of this shape takes on the device, the least of a
- * few runs, in tiles of that size; rows 0: of the size that the rules choose. */
+/* plan/matrix_test.c: turns PM_MATRIX_UNITS off on a device that fails, at the first call, and
+ * PM_MATRIX_ATTENTION at the first one for a graph with attention; see there. */
+void pm_matrix_units_test(pm_device *device, const pm_graph *graph);
+/* plan/tune.c: the seconds that a run of a graph takes on the device, the least of a few runs, in tiles of
+ * that size; rows 0: of the size that the rules choose. And those of one product or convolution. */
+pm_status pm_time_graph(pm_device *device, pm_graph *graph, pm_tile_size tile, pm_precision precision,
+                        double *seconds, pm_error *error);
 pm_status pm_time_shape(pm_device *device, const pm_tiled_shape *shape, pm_tile_size tile,
                         pm_precision precision, double *seconds, pm_error *error);
 pm_status pm_plan_place(pm_plan *plan, pm_error *error);

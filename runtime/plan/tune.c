@@ -64,22 +64,29 @@ static pm_status time_runs(pm_plan *plan, double *least, pm_error *error)
     return status;
 }
 
-pm_status pm_time_shape(pm_device *device, const pm_tiled_shape *shape, pm_tile_size tile,
-                        pm_precision precision, double *seconds, pm_error *error)
+pm_status pm_time_graph(pm_device *device, pm_graph *graph, pm_tile_size tile, pm_precision precision,
+                        double *seconds, pm_error *error)
 {
     pm_plan_options options = {.precision = precision};
     pm_plan *plan = NULL;
-    pm_graph *graph = pm_graph_create();
-    if (!graph) return pm_fail(error, PM_NO_MEMORY, "tuning: out of host memory");
     device->tuning.measuring = true;
     device->tuning.forced = tile;
-    pm_output(graph, build(graph, shape));
     pm_status status = pm_graph_status(graph, error);
     if (status == PM_OK) status = pm_plan_create(device, graph, &options, &plan, error);
     if (status == PM_OK) status = time_runs(plan, seconds, error);
     pm_plan_destroy(plan);
-    pm_graph_destroy(graph);
     device->tuning.measuring = false;
+    return status;
+}
+
+pm_status pm_time_shape(pm_device *device, const pm_tiled_shape *shape, pm_tile_size tile,
+                        pm_precision precision, double *seconds, pm_error *error)
+{
+    pm_graph *graph = pm_graph_create();
+    if (!graph) return pm_fail(error, PM_NO_MEMORY, "tuning: out of host memory");
+    pm_output(graph, build(graph, shape));
+    pm_status status = pm_time_graph(device, graph, tile, precision, seconds, error);
+    pm_graph_destroy(graph);
     return status;
 }
 

@@ -108,13 +108,6 @@ static void compare_f32(verification *v, const pm_op *op, const pm_host *want, c
 
 /* ---- Precision fast ------------------------------------------------------------------------------------ */
 
-/* How far rounding to f16 moves x at most: by 2^-10 of it, to whichever side, or to zero where f16 would be
- * denormal. */
-static double rounding_of(double x)
-{
-    return fabs(x) < 0x1p-14 ? fabs(x) : fabs(x) * 0x1p-10;
-}
-
 static void map(pm_host *host, const pm_host *from, double *values, double (*function)(double))
 {
     *host = *from;
@@ -124,7 +117,7 @@ static void map(pm_host *host, const pm_host *from, double *values, double (*fun
 
 /* Of a sum of products a b, in which a and b move by da and db at most, how far each output does:
  * sum |a| db + da |b| + da db, by the operator's own reference. To be freed; NULL when memory ran out. */
-static double *bound_of(const verification *v, uint32_t node)
+static double *bound_of_products(const verification *v, uint32_t node)
 {
     pm_reference ref = pm_reference_operands(v->reference, node),
                  moved = {.graph = ref.graph, .node = ref.node};
@@ -136,12 +129,25 @@ static double *bound_of(const verification *v, uint32_t node)
     bound = moved.out[0].f + out;
     memset(bound, 0, out * sizeof *bound);
     for (uint32_t term = 1; term < 4; term++) {
-        map(&moved.in[0], &ref.in[0], all, term & 1u ? rounding_of : fabs);
-        map(&moved.in[1], &ref.in[1], all + counts[0], term & 2u ? rounding_of : fabs);
+        map(&moved.in[0], &ref.in[0], all, term & 1u ? pm_f16_rounding : fabs);
+        map(&moved.in[1], &ref.in[1], all + counts[0], term & 2u ? pm_f16_rounding : fabs);
         ref.node->op->reference(&moved);
         for (uint32_t i = 0; i < out; i++) bound[i] += moved.out[0].f[i];
     }
     memmove(all, bound, out * sizeof *bound);
+    return all;
+}
+
+/* By the operator's own rule: of all outputs, one after the other. */
+static double *bound_by_rule(const verification *v, uint32_t node)
+{
+    pm_reference ref = pm_reference_operands(v->reference, node);
+    size_t count = 0;
+    for (uint32_t i = 0; i < ref.node->n_out; i++) count += ref.out[i].count;
+    double *all = malloc(count * sizeof *all);
+    if (!all) return NULL;
+    for (uint32_t i = 0, at = 0; i < ref.node->n_out; at += ref.out[i++].count) ref.out[i].f = all + at;
+    ref.node->op->rounding(&ref);
     return all;
 }
 
@@ -176,11 +182,14 @@ static pm_status compare_outputs(verification *v, uint32_t n, pm_error *error)
 {
     const pm_node *node = &v->graph->nodes[n];
     pm_status status = PM_OK;
-    bool bounded = v->fast && node->op->products;
-    double *bound = bounded ? bound_of(v, n) : NULL;
+    bool bounded = v->fast && (node->op->products || node->op->rounding);
+    double *bound = !bounded ? NULL : node->op->rounding ? bound_by_rule(v, n) : bound_of_products(v, n);
+    const double *of_output = bound;
     if (bounded && !bound) return pm_fail(error, PM_NO_MEMORY, "verify: out of host memory");
     for (uint32_t i = 0; status == PM_OK && i < node->n_out; i++) {
-        if (read_by_plan(v, node->out[i])) status = compare_tensor(v, node->op, node->out[i], bound, error);
+        if (read_by_plan(v, node->out[i]))
+            status = compare_tensor(v, node->op, node->out[i], of_output, error);
+        if (bounded) of_output += pm_count_of(v->graph, node->out[i]);
     }
     free(bound);
     return status;

@@ -7,7 +7,7 @@
 //   PM_FMA    precision f32: PM_MAD is one fma(). Without it (precision exact) the build marks every
 //             multiply, add and subtract of the module NoContraction, so that all drivers round each alone.
 // A shared-memory tile (NAME_shared.comp) is compiled once more, with PM_MATRIX: for matrix units, which precision
-// fast uses.
+// fast uses. NAME_matrix.comp is for these alone.
 //
 // Inputs are functions of an element index: PM_INPUT(0, x) gives float x(uint i); PM_INPUT4(0, x) gives vec4
 // x(uint i), where i counts groups of four; PM_INPUT_UINT(0, x) gives uint x(uint i). Outputs are arrays:

@@ -4,6 +4,8 @@
 #ifndef PUMICE_TILE_MATRIX_GLSL
 #define PUMICE_TILE_MATRIX_GLSL
 
+#include "fragments.glsl"
+
 layout(constant_id = 10) const uint FRAGMENT_M = 16;
 layout(constant_id = 11) const uint FRAGMENT_N = 16;
 layout(constant_id = 12) const uint FRAGMENT_K = 16;
@@ -14,10 +16,6 @@ layout(constant_id = 15) const uint PART_COLUMNS = 2;
 const uint SUBGROUPS = LANES / SUBGROUP, SUBGROUPS_WIDE = 4 * BLOCK_QUADS / (FRAGMENT_N * PART_COLUMNS);
 const uint FRAGMENT_QUADS = FRAGMENT_N / 4; // vec4s of a row of a fragment of sums
 shared float block_sums[SUBGROUPS * FRAGMENT_M * FRAGMENT_N];
-
-#define PM_FRAGMENT_A coopmat<float16_t, gl_ScopeSubgroup, FRAGMENT_M, FRAGMENT_K, gl_MatrixUseA>
-#define PM_FRAGMENT_B coopmat<float16_t, gl_ScopeSubgroup, FRAGMENT_K, FRAGMENT_N, gl_MatrixUseB>
-#define PM_FRAGMENT_SUMS coopmat<float, gl_ScopeSubgroup, FRAGMENT_M, FRAGMENT_N, gl_MatrixUseAccumulator>
 
 // One fragment of sums, whose first row and vec4 of columns those are: brought out by the subgroup's lanes.
 void finish_fragment(uint first_row, uint first_quad, bool goes_on)

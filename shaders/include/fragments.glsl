@@ -1,0 +1,10 @@
+// The operands of matrix units: fragments of FRAGMENT_M x FRAGMENT_K and FRAGMENT_K x FRAGMENT_N elements of 16
+// bits, which a subgroup holds together, and sums in f32. Where in a fragment an element lies is the device's secret.
+#ifndef PUMICE_FRAGMENTS_GLSL
+#define PUMICE_FRAGMENTS_GLSL
+
+#define PM_FRAGMENT_A coopmat<float16_t, gl_ScopeSubgroup, FRAGMENT_M, FRAGMENT_K, gl_MatrixUseA>
+#define PM_FRAGMENT_B coopmat<float16_t, gl_ScopeSubgroup, FRAGMENT_K, FRAGMENT_N, gl_MatrixUseB>
+#define PM_FRAGMENT_SUMS coopmat<float, gl_ScopeSubgroup, FRAGMENT_M, FRAGMENT_N, gl_MatrixUseAccumulator>
+
+#endif
