@@ -4,6 +4,7 @@
 #include "device_helpers.h"
 
 #include "device/pipeline_statistics.h"
+#include "ops/attention.h"
 #include "ops/tile.h"
 
 static pm_tensor build(pm_graph *graph)
@@ -91,6 +92,25 @@ static void check_tiles(const pm_rules *rules, const pm_device_facts *facts)
     assert_true(shared > 0);
 }
 
+/* What a workgroup of attention by matrix units may need; of gradients of keys and values there may be none.
+ */
+static void check_attention(const pm_rules *rules, const pm_device_facts *facts)
+{
+    static const uint32_t kernels[][2] = {{1, 1}, {2, 1}, {2, 2}}; /* tensors of the own side, results */
+    for (uint32_t i = 0; i < 3 * 3 * 4; i++) {
+        uint32_t width = 32u << i % 3, rows = 16u << 2 * (i / 9), m = rules->matrix[0];
+        const uint32_t *kernel = kernels[i / 3 % 3];
+        pm_attention_block b = pm_attention_block_for(rules, width, rows, kernel[0], kernel[1]);
+        assert_true(b.lanes > 0 || (kernel[1] == 2 && rules->attention_fragments < 4) || width == 128);
+        if (b.lanes == 0) continue;
+        assert_int_equal(b.lanes, b.high * b.wide * rules->matrix_subgroup);
+        assert_true(b.lanes <= facts->max_invocations && b.shared_bytes <= facts->max_shared_bytes);
+        assert_true(b.shared_bytes <= 32768 && (b.high == 1 || b.high / 2 * m < rows));
+        assert_true(b.kept == 0 || b.kept == kernel[0] * b.high * m);
+        assert_true(width % (b.wide * rules->matrix[1]) == 0 && b.theirs % rules->matrix[2] == 0);
+    }
+}
+
 /* No GPU gets a tile that its rule has no registers for, whatever the shape, or more shared memory or lanes
  * than it has; and a tile that was asked for is taken as it is. */
 static void test_tiles_fit(void **state)
@@ -114,7 +134,9 @@ static void test_tiles_fit(void **state)
         assert_int_equal(rules.gemm_lanes, v == 0 ? 64 : 32);
         assert_true(pm_matrix_tile_for(&rules, 1, 1024, 1024).rows > 0);
         check_tiles(&rules, &facts);
+        check_attention(&rules, &facts);
         rules = pm_rules_for(&facts, &limits, 1u << PM_MATRIX_UNITS);
+        assert_false(pm_on(&rules, PM_MATRIX_ATTENTION));
         assert_true(pm_matrix_tile_for(&rules, 1, 1024, 1024).rows == 0);
         check_tiles(&rules, &facts);
         limits.tile[0] = 32;

@@ -191,7 +191,7 @@ compile() {
     for op in matmul conv2d attention; do
         "${check[@]}" --precision f32 --op "$op" >>"$work/$name.compile" 2>>"$work/$name.log" || status=$?
     done
-    for op in matmul conv2d; do
+    for op in matmul conv2d attention; do
         "${check[@]}" --precision fast --op "$op" 2>>"$work/$name.log" |
             awk '$2 == "fast"' >>"$work/$name.compile" || status=$?
     done

@@ -3,7 +3,7 @@
 # GPU's; the columns are those of tools/check_compile.c.
 
 # Shared by the awk programs. kernel() is what the baseline knows a row by, a matmul with its layout; role() is what it
-# does, whether through shared memory or not. In tables the first of a role counts, since sizes worth timing come first,
+# does, whether through shared memory, or by matrix units, or not. In tables the first of a role counts, since sizes worth timing come first,
 # and of tiles the first of the largest.
 report_functions='
 function is_row() { return NF >= 15 && $1 != "shader" && $2 ~ /^(exact|f32|fast)/ }
@@ -11,7 +11,7 @@ function kernel(   c) {
     split($3, c, ",")
     return $1 ~ /^matmul(_shared)?$/ ? $1 " " (c[5] == 0 ? "AB" : c[5] == 1 ? "ABT" : "ATB") : $1
 }
-function role(   name) { name = kernel(); sub(/_shared/, "", name); return name }
+function role(   name) { name = kernel(); sub(/_shared|_matrix/, "", name); return name }
 function counts(key,   c, size) {
     split($3, c, ",")
     size = $1 ~ /^(matmul|conv2d)/ && c[4] == 1 ? c[2] * c[3] : 0
@@ -95,7 +95,7 @@ compiles_table() {
                 if (number($5) > most) { most = number($5); at = kernel() }
                 if ($9 != "-" && number($9) > 0 && (least == "" || number($9) < least)) least = number($9)
                 if (role() ~ /^matmul A/ && !subgroup) subgroup = $4
-                if ($2 == "fast") {
+                if ($2 == "fast" && $1 ~ /_shared/) {
                     split($3, c, ",")
                     units = c[11] " x " c[12] " x " c[13] ", subgroup " c[14]
                 }
@@ -179,11 +179,11 @@ those of a GPU, and precision fast by the driver's matrix units. The seconds are
 ## Compiles
 
 Pipelines of all operators' cases, the training step and the sampling steps of fashion-small, kjv-ar and kjv-masked;
-in precision exact, of matmul, conv2d and attention in f32 too, and of the first two in fast where there are matrix
-units: of these the column says the fragment, rows x columns x terms. Registers are the driver's own unit: AMD's VGPRs,
-NVIDIA's registers, Intel's live registers, Adreno's registers of four, Apple's of 16 bits. "With spills" counts
-pipelines that put registers, or arrays, into memory. Occupancy: subgroups that a SIMD or a multiprocessor holds at once
-(Apple: invocations). "-host" is this machine's Mesa, "-new" that of unstable.
+in precision exact, of matmul, conv2d and attention in f32 too, and in fast where there are matrix units: of these the
+column says the fragment, rows x columns x terms. Registers are the driver's own unit: AMD's VGPRs, NVIDIA's registers,
+Intel's live registers, Adreno's registers of four, Apple's of 16 bits. "With spills" counts pipelines that put
+registers, or arrays, into memory. Occupancy: subgroups that a SIMD or a multiprocessor holds at once (Apple:
+invocations). "-host" is this machine's Mesa, "-new" that of unstable.
 
 $(compiles_table "$1")
 
@@ -205,7 +205,7 @@ $(hot_table "$1" f32 "$hot")
 
 Where they are offered; elsewhere precision fast is f32.
 
-$(hot_table "$1" fast "$loops")
+$(hot_table "$1" fast "$loops;attention;attention_dq;attention_dkv")
 
 ## The inner loops
 

@@ -4,6 +4,8 @@
 #include "base/words.h"
 #include "device/rules.h"
 
+_Static_assert(PM_FEATURES <= 32, "a bit of pm_rules.on for each");
+
 static const struct {
     const char *name, *about;
 } rows[PM_FEATURES] = {

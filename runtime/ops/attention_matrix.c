@@ -13,10 +13,10 @@
  * would share it, and have less to do while one of them waits. */
 enum { MOST_ROWS = 64, MOST_BYTES = 32768 };
 
-/* What is tried for each number of rows: the first that fits is taken. Estimates rise from the first to the
- * last: by the compilers for Ada and navi31 (Mesa 26), for a pair of a query and a key, from 67 to 72, 97 and
- * 85 and from 16 to 26, 21 and 19 (gradient of queries, heads of 64: the first, the fourth of one and of two
- * subgroups, the last). */
+/* What is tried for each number of rows: the first that fits is taken, which has registers for its own rows
+ * where that can be. For Ada the compiler estimates the gradient of queries, in heads of 64, at 67 cycles for
+ * a pair of a query and a key so, at 72 with these rows in shared memory, at 97 with two subgroups side by
+ * side as well, and at 85 with 16 rows of the other side; for navi31 (Mesa 26) at 16, 26, 21 and 19. */
 static const struct {
     uint32_t wide, theirs;
     bool kept;

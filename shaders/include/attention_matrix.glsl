@@ -117,86 +117,86 @@ void set_weight(uint v, vec4 weight) { weights[my_row * WEIGHT_STRIDE + my_quad 
 uint their_number(uint v) { return 4 * (my_quad + v); }
 
 // Brings `count` rows of a tensor to rows[at].
-#define ATTENTION_BRING(at, count, tensor, start, first)                                              \
-    for (uint i = gl_LocalInvocationID.x; i < (count) * HEAD_QUADS; i += LANES) {                     \
-        rows[((at) + i / HEAD_QUADS) * STRIDE + i % HEAD_QUADS] =                                     \
-            f16vec4(tensor(start((first) + i / HEAD_QUADS) + i % HEAD_QUADS));                        \
+#define ATTENTION_BRING(at, count, tensor, start, first)                          \
+    for (uint i = gl_LocalInvocationID.x; i < (count) * HEAD_QUADS; i += LANES) { \
+        rows[((at) + i / HEAD_QUADS) * STRIDE + i % HEAD_QUADS] =                 \
+            f16vec4(tensor(start((first) + i / HEAD_QUADS) + i % HEAD_QUADS));    \
     }
 
 // Both tensors of theirs, from row `first` on.
-#define ATTENTION_THEIRS(a, b, start, first)             \
-    ATTENTION_BRING(0, THEIRS, a, start, first)          \
+#define ATTENTION_THEIRS(a, b, start, first)    \
+    ATTENTION_BRING(0, THEIRS, a, start, first) \
     ATTENTION_BRING(THEIRS, THEIRS, b, start, first)
 
 // Tensor `number` of mine, before theirs: kept in shared memory, or in registers, as mine[number].
-#define ATTENTION_MINE(number, tensor, start)                                                          \
-    ATTENTION_BRING(KEPT == 0 ? 0 : 2 * THEIRS + (number) * MINE, MINE, tensor, start, first_row)      \
-    barrier();                                                                                         \
-    if (KEPT == 0) {                                                                                   \
-        [[unroll]] for (uint k = 0; k < HEAD_WIDTH / FRAGMENT_K; k++) {                                \
-            coopMatLoad(mine[number][k], rows, strip * FRAGMENT_M * STRIDE + k * FRAGMENT_K / 4,       \
-                        STRIDE, gl_CooperativeMatrixLayoutRowMajor);                                   \
-        }                                                                                              \
-        barrier();                                                                                     \
+#define ATTENTION_MINE(number, tensor, start)                                                     \
+    ATTENTION_BRING(KEPT == 0 ? 0 : 2 * THEIRS + (number) * MINE, MINE, tensor, start, first_row) \
+    barrier();                                                                                    \
+    if (KEPT == 0) {                                                                              \
+        [[unroll]] for (uint k = 0; k < HEAD_WIDTH / FRAGMENT_K; k++) {                           \
+            coopMatLoad(mine[number][k], rows, strip * FRAGMENT_M * STRIDE + k * FRAGMENT_K / 4,  \
+                        STRIDE, gl_CooperativeMatrixLayoutRowMajor);                              \
+        }                                                                                         \
+        barrier();                                                                                \
     }
 
 // scores = tensor `number` of mine times the transpose of their tensor `their`.
-#define ATTENTION_SCORES(number, their)                                                                \
-    if (BUSY == WIDE || part < BUSY) {                                                                                                 \
-        PM_FRAGMENT_SUMS products[SCORE_COLUMNS];                                                      \
-        [[unroll]] for (uint j = 0; j < SCORE_COLUMNS; j++) products[j] = PM_FRAGMENT_SUMS(0.0);       \
-        [[unroll]] for (uint k = 0; k < HEAD_WIDTH / FRAGMENT_K; k++) {                                \
-            if (KEPT != 0) {                                                                           \
-                uint row = 2 * THEIRS + (number) * MINE + strip * FRAGMENT_M;                          \
-                coopMatLoad(mine[number][k], rows, row * STRIDE + k * FRAGMENT_K / 4, STRIDE,          \
-                            gl_CooperativeMatrixLayoutRowMajor);                                       \
-            }                                                                                          \
-            [[unroll]] for (uint j = 0; j < SCORE_COLUMNS; j++) {                                      \
-                PM_FRAGMENT_B b;                                                                       \
-                uint row = (their) * THEIRS + (part * SCORE_COLUMNS + j) * FRAGMENT_N;                 \
-                coopMatLoad(b, rows, row * STRIDE + k * FRAGMENT_K / 4, STRIDE,                        \
-                            gl_CooperativeMatrixLayoutColumnMajor);                                    \
-                products[j] = coopMatMulAdd(mine[number][k], b, products[j]);                          \
-            }                                                                                          \
-        }                                                                                              \
-        [[unroll]] for (uint j = 0; j < SCORE_COLUMNS; j++) {                                          \
-            uint quad = (part * SCORE_COLUMNS + j) * FRAGMENT_N / 4;                                   \
-            coopMatStore(products[j], scores, strip * FRAGMENT_M * SCORE_STRIDE + quad, SCORE_STRIDE,  \
-                         gl_CooperativeMatrixLayoutRowMajor);                                          \
-        }                                                                                              \
+#define ATTENTION_SCORES(number, their)                                                               \
+    if (BUSY == WIDE || part < BUSY) {                                                                \
+        PM_FRAGMENT_SUMS products[SCORE_COLUMNS];                                                     \
+        [[unroll]] for (uint j = 0; j < SCORE_COLUMNS; j++) products[j] = PM_FRAGMENT_SUMS(0.0);      \
+        [[unroll]] for (uint k = 0; k < HEAD_WIDTH / FRAGMENT_K; k++) {                               \
+            if (KEPT != 0) {                                                                          \
+                uint row = 2 * THEIRS + (number) * MINE + strip * FRAGMENT_M;                         \
+                coopMatLoad(mine[number][k], rows, row * STRIDE + k * FRAGMENT_K / 4, STRIDE,         \
+                            gl_CooperativeMatrixLayoutRowMajor);                                      \
+            }                                                                                         \
+            [[unroll]] for (uint j = 0; j < SCORE_COLUMNS; j++) {                                     \
+                PM_FRAGMENT_B b;                                                                      \
+                uint row = (their) * THEIRS + (part * SCORE_COLUMNS + j) * FRAGMENT_N;                \
+                coopMatLoad(b, rows, row * STRIDE + k * FRAGMENT_K / 4, STRIDE,                       \
+                            gl_CooperativeMatrixLayoutColumnMajor);                                   \
+                products[j] = coopMatMulAdd(mine[number][k], b, products[j]);                         \
+            }                                                                                         \
+        }                                                                                             \
+        [[unroll]] for (uint j = 0; j < SCORE_COLUMNS; j++) {                                         \
+            uint quad = (part * SCORE_COLUMNS + j) * FRAGMENT_N / 4;                                  \
+            coopMatStore(products[j], scores, strip * FRAGMENT_M * SCORE_STRIDE + quad, SCORE_STRIDE, \
+                         gl_CooperativeMatrixLayoutRowMajor);                                         \
+        }                                                                                             \
     }
 
 // sums += weights times their tensor `their`.
-#define ATTENTION_SUM(sums, their)                                                                     \
-    [[unroll]] for (uint k = 0; k < THEIRS; k += FRAGMENT_K) {                                         \
-        PM_FRAGMENT_A a;                                                                               \
-        coopMatLoad(a, weights, strip * FRAGMENT_M * WEIGHT_STRIDE + k / 4, WEIGHT_STRIDE,             \
-                    gl_CooperativeMatrixLayoutRowMajor);                                               \
-        [[unroll]] for (uint j = 0; j < COLUMNS; j++) {                                                \
-            PM_FRAGMENT_B b;                                                                           \
-            uint quad = (part * COLUMNS + j) * FRAGMENT_N / 4;                                         \
-            coopMatLoad(b, rows, ((their) * THEIRS + k) * STRIDE + quad, STRIDE,                       \
-                        gl_CooperativeMatrixLayoutRowMajor);                                           \
-            sums[j] = coopMatMulAdd(a, b, sums[j]);                                                    \
-        }                                                                                              \
+#define ATTENTION_SUM(sums, their)                                                         \
+    [[unroll]] for (uint k = 0; k < THEIRS; k += FRAGMENT_K) {                             \
+        PM_FRAGMENT_A a;                                                                   \
+        coopMatLoad(a, weights, strip * FRAGMENT_M * WEIGHT_STRIDE + k / 4, WEIGHT_STRIDE, \
+                    gl_CooperativeMatrixLayoutRowMajor);                                   \
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++) {                                    \
+            PM_FRAGMENT_B b;                                                               \
+            uint quad = (part * COLUMNS + j) * FRAGMENT_N / 4;                             \
+            coopMatLoad(b, rows, ((their) * THEIRS + k) * STRIDE + quad, STRIDE,           \
+                        gl_CooperativeMatrixLayoutRowMajor);                               \
+            sums[j] = coopMatMulAdd(a, b, sums[j]);                                        \
+        }                                                                                  \
     }
 
 // Writes the rows of `sums` that there are, each times factor(its number in the block). They leave through the memory
 // of the scores, a fragment of each subgroup at a time.
-#define ATTENTION_FINISH(sums, result, start, length, factor)                                          \
-    barrier();                                                                                         \
-    [[unroll]] for (uint j = 0; j < COLUMNS; j++) {                                                    \
-        const uint quads = FRAGMENT_N / 4;                                                             \
-        uint base = gl_SubgroupID * FRAGMENT_M * quads;                                                \
-        coopMatStore(sums[j], scores, base, quads, gl_CooperativeMatrixLayoutRowMajor);                \
-        subgroupBarrier();                                                                             \
-        for (uint v = gl_SubgroupInvocationID; v < FRAGMENT_M * quads; v += SUBGROUP) {                \
+#define ATTENTION_FINISH(sums, result, start, length, factor)                                           \
+    barrier();                                                                                          \
+    [[unroll]] for (uint j = 0; j < COLUMNS; j++) {                                                     \
+        const uint quads = FRAGMENT_N / 4;                                                              \
+        uint base = gl_SubgroupID * FRAGMENT_M * quads;                                                 \
+        coopMatStore(sums[j], scores, base, quads, gl_CooperativeMatrixLayoutRowMajor);                 \
+        subgroupBarrier();                                                                              \
+        for (uint v = gl_SubgroupInvocationID; v < FRAGMENT_M * quads; v += SUBGROUP) {                 \
             uint row = strip * FRAGMENT_M + v / quads, quad = (part * COLUMNS + j) * quads + v % quads; \
-            if (first_row + row < (length)) {                                                          \
-                result[start(first_row + row) + quad] = scores[base + v] * factor(row);                \
-            }                                                                                          \
-        }                                                                                              \
-        subgroupBarrier();                                                                             \
+            if (first_row + row < (length)) {                                                           \
+                result[start(first_row + row) + quad] = scores[base + v] * factor(row);                 \
+            }                                                                                           \
+        }                                                                                               \
+        subgroupBarrier();                                                                              \
     }
 
 #endif
