@@ -13,10 +13,11 @@
  * would share it, and have less to do while one of them waits. */
 enum { MOST_ROWS = 64, MOST_BYTES = 32768 };
 
-/* What is tried for each number of rows: the first that fits is taken, which has registers for its own rows
- * where that can be. For Ada the compiler estimates the gradient of queries, in heads of 64, at 67 cycles for
- * a pair of a query and a key so, at 72 with these rows in shared memory, at 97 with two subgroups side by
- * side as well, and at 85 with 16 rows of the other side; for navi31 (Mesa 26) at 16, 26, 21 and 19. */
+/* What is tried for each number of rows. Of those that fit, that one is taken of which a step has the most
+ * pairs of rows for each row, and the first of these: it has registers for its own rows where that can be.
+ * For Ada the compiler estimates the gradient of queries, in heads of 64, at 67 cycles for a pair of a query
+ * and a key so, at 72 with these rows in shared memory, at 97 with two subgroups side by side as well, and at
+ * 85 with 16 rows of the other side; for navi31 (Mesa 26) at 16, 26, 21 and 19. */
 static const struct {
     uint32_t wide, theirs;
     bool kept;
@@ -68,21 +69,25 @@ static bool fits(const pm_rules *rules, const pm_attention_block *block, uint32_
 pm_attention_block pm_attention_block_for(const pm_rules *rules, uint32_t width, uint32_t rows,
                                           uint32_t tensors, uint32_t results)
 {
-    enum { TRIES = sizeof tries / sizeof tries[0] };
-    uint32_t m = rules->matrix[0];
+    enum { TRIES = sizeof tries / sizeof tries[0], UNIT = 1024 };
+    pm_attention_block best = {0};
+    uint32_t m = rules->matrix[0], most = 0;
     /* On Intel the gradients of keys and values spill, whatever the block. */
-    if (results > 1 && rules->attention_fragments < 4) return (pm_attention_block){0};
+    if (results > 1 && rules->attention_fragments < 4) return best;
     for (uint32_t high = MOST_ROWS / m; high > 0; high /= 2) {
         if (high > 1 && high / 2 * m >= rows) continue; /* half of them suffice */
         for (uint32_t i = 0; i < TRIES; i++) {
             pm_attention_block block = {.high = high, .wide = tries[i].wide, .theirs = tries[i].theirs};
+            uint32_t pairs = UNIT * high * m * block.theirs / (high * m + block.theirs); /* of a row */
             block.kept = tries[i].kept ? tensors * high * m : 0;
             block.lanes = high * block.wide * rules->matrix_subgroup;
             block.shared_bytes = bytes_of(rules, &block, width);
-            if (fits(rules, &block, width, tensors, results)) return block;
+            if (pairs <= most || !fits(rules, &block, width, tensors, results)) continue;
+            most = pairs;
+            best = block;
         }
     }
-    return (pm_attention_block){0};
+    return best;
 }
 
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */

@@ -172,11 +172,12 @@ typedef struct pm_case {
     const char *name;
     pm_tensor (*build)(pm_graph *graph, const uint32_t *p);
     uint32_t p[10];
-    double tolerance;   /* of the device against the reference, relative to the output's scale; 0: 1e-5 */
-    double least_scale; /* of an output, where terms of that size may cancel: a rounding of them remains */
-    bool no_gradient;   /* there is nothing to differentiate */
-    bool bench;         /* a size worth timing: for `pumice bench` alone, too large for the reference */
-    bool large;         /* takes the reference a second: for `pumice check --large`, which GPUs get unasked */
+    double tolerance;    /* of the device against the reference, relative to the output's scale; 0: 1e-5 */
+    double least_scale;  /* of an output, where terms of that size may cancel: a rounding of them remains */
+    bool no_gradient;    /* there is nothing to differentiate */
+    bool no_differences; /* so many elements that central differences would take minutes: others have them */
+    bool bench;          /* a size worth timing: for `pumice bench` alone, too large for the reference */
+    bool large; /* takes the reference a second: for `pumice check --large`, which GPUs get unasked */
 } pm_case;
 
 /* A parameter with uniform values in [-scale, scale]. */
