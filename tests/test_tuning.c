@@ -4,6 +4,7 @@
 #include "device_helpers.h"
 
 #include "device/cache_file.h"
+#include "ops/tile.h"
 #include "plan/plan.h"
 
 #include <stdio.h>
@@ -76,7 +77,7 @@ static void any_tile_gives_the_same_bits(void **state)
     for (uint32_t s = 0; s < own->tuning.n_asked; s++)
         in_parts |= own->tuning.asked[s].kind == PM_TILED_ATB && own->tuning.asked[s].k >= ROWS;
     assert_true(in_parts);
-    const pm_tile_size *sizes = pm_tile_sizes(&own->rules, &count);
+    const pm_tile_size *sizes = pm_tile_sizes(&own->rules, PM_TILED_AB, &count);
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t s = 0; s < own->tuning.n_asked; s++)
             pm_tuning_set(&own->tuning, &own->tuning.asked[s], sizes[i]);
@@ -105,6 +106,47 @@ static void what_the_device_does_not_allow_is_not_chosen(void **state)
         assert_ptr_equal(pm_tuned_rules(&own->rules, &near, &copy), &own->rules);
     }
     assert_int_equal(own->tuning.n_tuned, 1);
+    pm_device_close(own);
+}
+
+/* Blocks of matrix units, by the rules of a device that has some. */
+static void blocks_of_matrix_units_are_tuned_by_themselves(void **state)
+{
+    pm_device *own = open_own(0);
+    pm_rules copy, rules = own->rules;
+    uint32_t count;
+    (void)state;
+    rules.on |= 1u << PM_MATRIX_UNITS;
+    rules.is_cpu = false;
+    rules.matrix[0] = rules.matrix[1] = rules.matrix[2] = 16;
+    rules.matrix_subgroup = 32;
+    rules.shared_lanes = 256;
+    rules.shared_bytes = 49152;
+    rules.tile_vec4s = 16;
+    own->tuning.n_tuned = 0;
+    pm_tiled_shape plain = {PM_TILED_AB, 1, 1000, 1000, 1000};
+    pm_tiled_shape shape = pm_tiled_shape_of(&rules, PM_TILED_AB, 1, 1000, 1000, 1000);
+    assert_int_equal(shape.kind, PM_TILED_AB + PM_TILED_MATRIX);
+    assert_int_equal(pm_tiled_shape_of(&own->rules, PM_TILED_AB, 1, 1000, 1000, 1000).kind, PM_TILED_AB);
+    const pm_tile_size *blocks = pm_tile_sizes(&rules, PM_TILED_MATRIX, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        pm_tuning_set(&own->tuning, &shape, blocks[i]);
+        const pm_rules *chosen = pm_tuned_rules(&rules, &shape, &copy);
+        pm_tile tile = pm_tile_for(chosen, 1, 1000, 1000);
+        assert_true(tile.part_rows != 0);
+        assert_int_equal(tile.group_rows, blocks[i].rows);
+        assert_int_equal(tile.columns << tile.log2_lanes, blocks[i].columns);
+        assert_ptr_equal(pm_tuned_rules(&rules, &plain, &copy),
+                         &rules); /* nothing is known of the other kind */
+    }
+    /* A block that the device has no room for, from whatever file. */
+    rules.shared_bytes = 16384;
+    pm_tuning_set(&own->tuning, &shape, blocks[0]);
+    pm_tile tile = pm_tile_for(pm_tuned_rules(&rules, &shape, &copy), 1, 1000, 1000);
+    assert_true(tile.part_rows != 0 &&
+                tile.group_rows * (tile.columns << tile.log2_lanes) < blocks[0].rows * blocks[0].columns);
+    pm_tuning_set(&own->tuning, &shape, (pm_tile_size){8, 2}); /* a register tile is no block */
+    assert_ptr_equal(pm_tuned_rules(&rules, &shape, &copy), &rules);
     pm_device_close(own);
 }
 
@@ -200,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_tile_gives_the_same_bits),
         cmocka_unit_test(what_the_device_does_not_allow_is_not_chosen),
+        cmocka_unit_test(blocks_of_matrix_units_are_tuned_by_themselves),
         cmocka_unit_test(tuning_is_kept_and_a_doctored_file_ignored),
         cmocka_unit_test(first_use_is_measured_where_the_rules_say_so),
     };

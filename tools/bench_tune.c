@@ -54,7 +54,8 @@ static pm_status ask_usual(pm_device *device, pm_error *error)
         loss = pm_add(graph, loss, pm_sum(graph, pm_conv2d(graph, x, w, args)));
     }
     (void)pm_backward(graph, loss);
-    pm_status status = pm_plan_needs(device, graph, NULL, &stats, error);
+    pm_plan_options options = {.precision = cli_precision()};
+    pm_status status = pm_plan_needs(device, graph, &options, &stats, error);
     pm_graph_destroy(graph);
     return status;
 }

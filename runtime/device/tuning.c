@@ -8,23 +8,30 @@
 
 #define MAGIC "PMTUNE01"
 
-static const pm_tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {8, 4}, {16, 1}, {12, 3}, {4, 4}};
+static const pm_tile_size cpu_sizes[] = {{16, 4}, {32, 2}, {16, 2}, {8, 4},
+                                         {32, 1}, {16, 1}, {12, 3}, {4, 4}};
+static const pm_tile_size matrix_blocks[] = {{128, 32}, {128, 16}, {64, 16}, {128, 8}};
 static const pm_tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 2}, {4, 1}, {16, 1}, {4, 4}};
 
-const pm_tile_size *pm_tile_sizes(const pm_rules *rules, uint32_t *count)
+#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof(array)[0]))
+
+const pm_tile_size *pm_tile_sizes(const pm_rules *rules, uint32_t kind, uint32_t *count)
 {
-    *count = rules->is_cpu ? sizeof cpu_sizes / sizeof cpu_sizes[0] : sizeof gpu_sizes / sizeof gpu_sizes[0];
+    bool matrix = kind >= PM_TILED_MATRIX;
+    *count = matrix ? COUNT(matrix_blocks) : rules->is_cpu ? COUNT(cpu_sizes) : COUNT(gpu_sizes);
+    if (matrix) return matrix_blocks;
     return rules->is_cpu ? cpu_sizes : gpu_sizes;
 }
 
-/* The device has to be able to do it, whatever a file says. */
-static bool is_allowed(const pm_rules *rules, pm_tile_size size)
+/* The device has to be able to do it, whatever a file says; of matrix units' blocks that is seen to where
+ * they are chosen. */
+static bool is_allowed(const pm_rules *rules, uint32_t kind, pm_tile_size size)
 {
     uint32_t count;
-    const pm_tile_size *sizes = pm_tile_sizes(rules, &count);
+    const pm_tile_size *sizes = pm_tile_sizes(rules, kind, &count);
     for (uint32_t i = 0; i < count; i++) {
         if (sizes[i].rows == size.rows && sizes[i].columns == size.columns)
-            return size.rows * size.columns <= rules->tile_vec4s;
+            return kind >= PM_TILED_MATRIX || size.rows * size.columns <= rules->tile_vec4s;
     }
     return false;
 }
@@ -63,14 +70,16 @@ static void note(pm_tuning *tuning, const pm_tiled_shape *shape)
 const pm_rules *pm_tuned_rules(const pm_rules *rules, const pm_tiled_shape *shape, pm_rules *copy)
 {
     pm_tuning *tuning = rules->tuning;
-    if (!tuning || rules->tile[0]) return rules;
+    bool matrix = shape->kind >= PM_TILED_MATRIX;
+    if (!tuning || (rules->tile[0] && !matrix)) return rules;
     if (!tuning->measuring) note(tuning, shape);
     const pm_tuned *known = pm_tuning_find(tuning, shape);
     pm_tile_size size = tuning->measuring ? tuning->forced : known ? known->tile : (pm_tile_size){0, 0};
-    if (!is_allowed(rules, size)) return rules;
+    if (!is_allowed(rules, shape->kind, size)) return rules;
     *copy = *rules;
-    copy->tile[0] = size.rows;
-    copy->tile[1] = size.columns;
+    uint32_t *pinned = matrix ? copy->matrix_block : copy->tile;
+    pinned[0] = size.rows;
+    pinned[1] = size.columns;
     return copy;
 }
 

@@ -7,15 +7,24 @@
 
 struct pm_device;
 
-/* What a tile is for: a product in one of three layouts (pm_layout), or a convolution. */
-typedef enum pm_tiled { PM_TILED_AB, PM_TILED_ABT, PM_TILED_ATB, PM_TILED_CONV, PM_TILED_KINDS } pm_tiled;
+/* What a tile is for: a product in one of three layouts (pm_layout), or a convolution; from PM_TILED_MATRIX
+ * on the same by matrix units. */
+typedef enum pm_tiled {
+    PM_TILED_AB,
+    PM_TILED_ABT,
+    PM_TILED_ATB,
+    PM_TILED_CONV,
+    PM_TILED_KINDS,
+    PM_TILED_MATRIX = PM_TILED_KINDS
+} pm_tiled;
 
 /* `count` outputs of m rows and n elements, each a sum of k terms. */
 typedef struct pm_tiled_shape {
     uint32_t kind, count, m, n, k;
 } pm_tiled_shape;
 
-/* Rows and vec4 columns of an invocation's tile; rows 0: what the rules say. */
+/* Rows and vec4 columns of an invocation's tile, of matrix units' of a workgroup's block; rows 0: what the
+ * rules say. */
 typedef struct pm_tile_size {
     uint32_t rows, columns;
 } pm_tile_size;
@@ -36,8 +45,8 @@ typedef struct pm_tuning {
     pm_tile_size forced;
 } pm_tuning;
 
-/* Sizes that are tried on a device: `count` of them in the order of preference. */
-const pm_tile_size *pm_tile_sizes(const pm_rules *rules, uint32_t *count);
+/* Sizes that are tried on a device for a kind (pm_tiled): `count` of them in the order of preference. */
+const pm_tile_size *pm_tile_sizes(const pm_rules *rules, uint32_t kind, uint32_t *count);
 
 /* The rules for the tile of a shape: `rules`, or a copy of them in *copy that pins the tile as it was
  * measured. The shape is noted among those that are asked for. */

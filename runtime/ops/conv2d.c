@@ -94,6 +94,18 @@ typedef struct tap_range {
     uint32_t first, end, all;
 } tap_range;
 
+/* For so many slices of rows, of sums of so many terms: what was measured, else by rule. */
+static pm_tile tile_for(const pm_rules *all, uint32_t spread, uint32_t slices, uint32_t rows,
+                        uint32_t columns, uint32_t terms)
+{
+    pm_rules tuned, rules = *all;
+    if (spread > 1) rules.on &= ~(1u << PM_MATRIX_UNITS);
+    pm_tiled_shape shape = pm_tiled_shape_of(&rules, PM_TILED_CONV, 1, rows, columns, terms);
+    const pm_rules *chosen = pm_tuned_rules(&rules, &shape, &tuned);
+    return spread > 1 ? pm_register_tile_for(chosen, slices, rows, columns)
+                      : pm_tile_for(chosen, slices, rows, columns);
+}
+
 /* `spread` as in shaders/conv2d.comp, `slice` the samples of one z. All but x, y and the weights are added
  * with the last taps. */
 static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t spread, const conv_operands *o,
@@ -111,13 +123,9 @@ static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t s
     uint64_t tap_bytes = (uint64_t)in4 * out4 * 4;
     pm_tensor weight =
         pm_part(lowering, o->weight, taps.first * tap_bytes, taps.end * tap_bytes, &weight_first);
-    pm_rules tuned;
-    pm_tiled_shape shape = {PM_TILED_CONV, 1, rows, c->out_channels,
-                            in4 * c->kernel_height * c->kernel_width};
-    const pm_rules *rules = pm_tuned_rules(lowering->rules, &shape, &tuned);
     uint32_t slices = pm_ceil_div(c->batch, slice);
-    pm_tile tile = spread > 1 ? pm_register_tile_for(rules, slices, rows, c->out_channels)
-                              : pm_tile_for(rules, slices, rows, c->out_channels);
+    pm_tile tile = tile_for(lowering->rules, spread, slices, rows, c->out_channels,
+                            in4 * c->kernel_height * c->kernel_width);
     uint32_t x_stride = pm_stride_of((uint64_t)slice * pixels * in4);
 
     pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(&tile, "conv2d"), tile.lanes);

@@ -222,10 +222,10 @@ static pm_tile tile_of_product(const pm_lowering *lowering, const padded_product
                                uint32_t columns)
 {
     const pm_product *p = &q->p;
-    pm_tiled_shape shape = {(uint32_t)p->layout, p->batch, p->m, p->n, q->k4};
-    pm_rules tuned, rules = *pm_tuned_rules(lowering->rules, &shape, &tuned);
+    pm_rules tuned, rules = *lowering->rules;
     if (p->keeps_f32) rules.on &= ~(1u << PM_MATRIX_UNITS);
-    return pm_tile_for(&rules, count, p->m, columns);
+    pm_tiled_shape shape = pm_tiled_shape_of(&rules, (pm_tiled)p->layout, p->batch, p->m, p->n, q->k4);
+    return pm_tile_for(pm_tuned_rules(&rules, &shape, &tuned), count, p->m, columns);
 }
 
 static void lower_whole(pm_lowering *lowering, const padded_product *q)

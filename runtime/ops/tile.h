@@ -3,6 +3,7 @@
 #ifndef PM_OPS_TILE_H
 #define PM_OPS_TILE_H
 
+#include "device/tuning.h"
 #include "ops/op.h"
 
 /* One invocation computes rows x columns vec4s; the lanes of a workgroup lie 1 << log2_lanes wide, the others
@@ -26,6 +27,11 @@ pm_tile pm_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t 
 /* A tile for matrix units, in precision fast on a device that has some, or rows == 0: a block of the output
  * is then group_rows rows and 4 columns << log2_lanes elements. */
 pm_tile pm_matrix_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n);
+
+/* What such an output, whose elements are sums of k terms, is tuned as: by matrix units where they compute
+ * it. */
+pm_tiled_shape pm_tiled_shape_of(const pm_rules *rules, pm_tiled kind, uint32_t count, uint32_t m, uint32_t n,
+                                 uint32_t k);
 
 /* The same as pm_tile_for among register tiles alone. */
 pm_tile pm_register_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n);

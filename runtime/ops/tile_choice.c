@@ -195,24 +195,48 @@ static uint32_t sums_of_lane(const pm_rules *rules, const pm_tile *tile)
     return fragments * rules->matrix[0] * rules->matrix[1] / rules->matrix_subgroup;
 }
 
-pm_tile pm_matrix_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n)
+/* A workgroup's block, of which each lane brings 8 vec4s, or more where there would be more than 256 lanes.
+ */
+static pm_tile tile_of_block(pm_tile_size block, uint32_t m, uint32_t n)
 {
-    /* Blocks of 128 x 128, 128 x 64, 64 x 64 and 128 x 32. */
-    static const struct {
-        pm_tile_size size;
-        lane_shape shape;
-    } blocks[] = {{{8, 2}, {256, 4}}, {{4, 2}, {256, 3}}, {{4, 2}, {128, 3}}, {{8, 1}, {128, 3}}};
-    sizes output = {count, m, n};
+    enum { MOST_LANES = 256, VEC4S = 8 };
+    uint32_t lanes = block.rows * block.columns / VEC4S, columns = block.columns < 16 ? 1 : 2;
+    if (lanes > MOST_LANES) lanes = MOST_LANES;
+    lane_shape shape = {lanes, pm_log2_of(block.columns / columns)};
+    return tile_of((pm_tile_size){block.rows / (lanes >> shape.log2_wide), columns}, shape, m, n);
+}
+
+/* The best block of this size, or of any (rows == 0). */
+static pm_tile matrix_tile(const pm_rules *rules, const sizes *output, pm_tile_size wanted)
+{
+    uint32_t count;
+    const pm_tile_size *blocks = pm_tile_sizes(rules, PM_TILED_MATRIX, &count);
     pm_tile best = {0};
-    if (!pm_on(rules, PM_MATRIX_UNITS) || m < rules->matrix[0] || n < rules->matrix[1]) return best;
-    for (uint32_t i = 0; i < COUNT(blocks); i++) {
-        pm_tile tile = tile_of(blocks[i].size, blocks[i].shape, m, n);
+    for (uint32_t i = 0; i < count; i++) {
+        if (wanted.rows && (blocks[i].rows != wanted.rows || blocks[i].columns != wanted.columns)) continue;
+        pm_tile tile = tile_of_block(blocks[i], output->m, output->n);
         tile.shared_bytes = matrix_bytes_of(rules, &tile);
         if (tile.lanes > rules->shared_lanes || tile.shared_bytes > rules->shared_bytes) continue;
         if (!share_out(rules, &tile) || sums_of_lane(rules, &tile) > 4 * rules->tile_vec4s) continue;
-        if (best.rows == 0 || cost_of(rules, &tile, &output) < cost_of(rules, &best, &output)) best = tile;
+        if (best.rows == 0 || cost_of(rules, &tile, output) < cost_of(rules, &best, output)) best = tile;
     }
     return best;
+}
+
+pm_tile pm_matrix_tile_for(const pm_rules *rules, uint32_t count, uint32_t m, uint32_t n)
+{
+    sizes output = {count, m, n};
+    pm_tile_size pinned = {rules->matrix_block[0], rules->matrix_block[1]};
+    if (!pm_on(rules, PM_MATRIX_UNITS) || m < rules->matrix[0] || n < rules->matrix[1]) return (pm_tile){0};
+    pm_tile tile = matrix_tile(rules, &output, pinned);
+    return tile.rows == 0 && pinned.rows ? matrix_tile(rules, &output, (pm_tile_size){0, 0}) : tile;
+}
+
+pm_tiled_shape pm_tiled_shape_of(const pm_rules *rules, pm_tiled kind, uint32_t count, uint32_t m, uint32_t n,
+                                 uint32_t k)
+{
+    bool matrix = pm_matrix_tile_for(rules, count, m, n).rows != 0;
+    return (pm_tiled_shape){(uint32_t)kind + (matrix ? PM_TILED_MATRIX : 0u), count, m, n, k};
 }
 
 static void spec_matrix(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)

@@ -31,7 +31,8 @@ static pm_tiled_shape representative(const pm_tiled_shape *shape)
 static pm_tensor build(pm_graph *graph, const pm_tiled_shape *s)
 {
     enum { SIDE = 16, TAPS = 9 };
-    if (s->kind == PM_TILED_CONV) {
+    uint32_t kind = s->kind % PM_TILED_KINDS;
+    if (kind == PM_TILED_CONV) {
         uint32_t channels = s->k >= TAPS ? s->k / TAPS : 1, samples = s->m / (SIDE * SIDE);
         pm_tensor x =
             pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(samples ? samples : 1, SIDE, SIDE, channels));
@@ -39,13 +40,13 @@ static pm_tensor build(pm_graph *graph, const pm_tiled_shape *s)
         pm_conv2d_args args = {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
         return pm_conv2d(graph, x, w, args);
     }
-    bool a_transposed = s->kind == PM_TILED_ATB, b_transposed = s->kind == PM_TILED_ABT;
+    bool a_transposed = kind == PM_TILED_ATB, b_transposed = kind == PM_TILED_ABT;
     uint32_t a_rows = a_transposed ? s->k : s->m, a_width = a_transposed ? s->m : s->k;
     uint32_t b_rows = b_transposed ? s->n : s->k, b_width = b_transposed ? s->k : s->n;
     pm_shape a = s->count > 1 ? PM_SHAPE(s->count, a_rows, a_width) : PM_SHAPE(a_rows, a_width);
     pm_shape b = s->count > 1 ? PM_SHAPE(s->count, b_rows, b_width) : PM_SHAPE(b_rows, b_width);
     return pm_matmul(graph, pm_state(graph, "a", PM_DTYPE_F32, a), pm_state(graph, "b", PM_DTYPE_F32, b),
-                     (pm_layout)s->kind, PM_NONE, PM_NONE);
+                     (pm_layout)kind, PM_NONE, PM_NONE);
 }
 
 static pm_status time_runs(pm_plan *plan, double *least, pm_error *error)
@@ -97,9 +98,16 @@ static void say(const pm_tune_options *options, const pm_tiled_shape *s, pm_tile
     char text[160], chosen[40] = "the rule's tile";
     if (!options->say) return;
     if (tile.rows) (void)snprintf(chosen, sizeof chosen, "a tile of %ux%u", tile.rows, tile.columns);
-    (void)snprintf(text, sizeof text, "tuning: %s %ux%ux%u: %s, %.3g GFLOP/s, by rule %.3g", kinds[s->kind],
-                   s->m, s->n, s->k, chosen, work_of(s) / best * 1e-9, work_of(s) / rule * 1e-9);
+    (void)snprintf(text, sizeof text, "tuning: %s %ux%ux%u%s: %s, %.3g GFLOP/s, by rule %.3g",
+                   kinds[s->kind % PM_TILED_KINDS], s->m, s->n, s->k,
+                   s->kind >= PM_TILED_MATRIX ? " by matrix units" : "", chosen, work_of(s) / best * 1e-9,
+                   work_of(s) / rule * 1e-9);
     options->say(options->user, text);
+}
+
+static pm_precision precision_of(const pm_tiled_shape *shape)
+{
+    return shape->kind >= PM_TILED_MATRIX ? PM_FAST : PM_EXACT;
 }
 
 /* Once more both, so that it was not something else that disturbed one of them. */
@@ -107,9 +115,10 @@ static pm_status time_again(pm_device *device, const pm_tiled_shape *shape, pm_t
                             double *seconds, pm_error *error)
 {
     double once;
-    pm_status status = pm_time_shape(device, shape, (pm_tile_size){0, 0}, PM_EXACT, &once, error);
+    pm_precision precision = precision_of(shape);
+    pm_status status = pm_time_shape(device, shape, (pm_tile_size){0, 0}, precision, &once, error);
     if (status == PM_OK && once < *rule) *rule = once;
-    if (status == PM_OK) status = pm_time_shape(device, shape, tile, PM_EXACT, &once, error);
+    if (status == PM_OK) status = pm_time_shape(device, shape, tile, precision, &once, error);
     if (status == PM_OK && once < *seconds) *seconds = once;
     return status;
 }
@@ -119,17 +128,19 @@ static pm_status tune_shape(pm_device *device, const pm_tiled_shape *shape, cons
                             double end, bool *done, pm_error *error)
 {
     uint32_t count;
-    const pm_tile_size *sizes = pm_tile_sizes(&device->rules, &count);
+    const pm_tile_size *sizes = pm_tile_sizes(&device->rules, shape->kind, &count);
+    pm_precision precision = precision_of(shape);
     pm_tiled_shape s = representative(shape);
     pm_tile_size best = {0, 0};
     double rule, least, seconds;
     *done = false;
-    pm_status status = pm_time_shape(device, &s, best, PM_EXACT, &rule, error);
+    pm_status status = pm_time_shape(device, &s, best, precision, &rule, error);
     least = rule * GAIN;
     for (uint32_t i = 0; status == PM_OK && i < count; i++) {
-        if (sizes[i].rows * sizes[i].columns > device->rules.tile_vec4s) continue;
+        bool fits = sizes[i].rows * sizes[i].columns <= device->rules.tile_vec4s;
+        if (!fits && precision != PM_FAST) continue;
         if (pm_seconds() > end) return PM_OK;
-        status = pm_time_shape(device, &s, sizes[i], PM_EXACT, &seconds, error);
+        status = pm_time_shape(device, &s, sizes[i], precision, &seconds, error);
         if (status != PM_OK || seconds >= least) continue;
         least = seconds;
         best = sizes[i];
