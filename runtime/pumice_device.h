@@ -115,11 +115,14 @@ typedef enum pm_feature {
     PM_FEATURES /* how many there are */
 } pm_feature;
 
+/* Of a set of them. */
+#define PM_BIT(feature) (UINT64_C(1) << (feature))
+
 /* Its name, and one line about it. */
 const char *pm_feature_name(pm_feature feature, const char **about);
 
-/* Reads "name,name,..." and adds bit 1 << feature of each to *off. Fails with PM_BAD_USAGE. */
-pm_status pm_features_parse(const char *from, const char *text, uint32_t *off, pm_error *error);
+/* Reads "name,name,..." and adds PM_BIT(feature) of each to *off. Fails with PM_BAD_USAGE. */
+pm_status pm_features_parse(const char *from, const char *text, uint64_t *off, pm_error *error);
 
 /* Whether the device, of these facts, has any use for the feature. */
 bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature);
@@ -128,7 +131,7 @@ typedef struct pm_device_options {
     /* Index, part of the name, beginning of the UUID, or "cpu". NULL: $PUMICE_DEVICE, then the rule. */
     const char *select;
     pm_device_limits limits; /* before those of $PUMICE_LIMIT, which count where these are 0 */
-    uint32_t off;            /* bits 1 << pm_feature; those of $PUMICE_OFF are off as well */
+    uint64_t off;            /* bits PM_BIT(pm_feature); those of $PUMICE_OFF are off as well */
     /* Plans make their pipelines, with the compiler's statistics where the driver has any, and nothing else:
      * running one does nothing, writing to it is forgotten, what is read is zero. For drivers that only
      * compile, and for all that is asked of a compiler. */

@@ -63,7 +63,7 @@ static inline pm_device *broken_device(const char *shader, uint32_t from, uint32
 {
     pm_device *opened;
     pm_error error = {0};
-    pm_device_options options = {.off = 1u << PM_PIPELINE_CACHE};
+    pm_device_options options = {.off = PM_BIT(PM_PIPELINE_CACHE)};
     if (pm_device_open(&options, &opened, &error) != PM_OK) fail_msg("%s", error.message);
     broken.create = opened->vk.vkCreateShaderModule;
     broken.shader = shader;

@@ -22,7 +22,7 @@ static void spoil(pm_plan *plan)
 
 /* The output of a case and its gradients on a device without `off`, and of so many bytes of weights at a
  * time. */
-static void *run_case(const pm_case *test, uint32_t off, uint32_t weight_bytes, size_t *bytes,
+static void *run_case(const pm_case *test, uint64_t off, uint32_t weight_bytes, size_t *bytes,
                       uint32_t *dispatches)
 {
     pm_error error = {0};
@@ -49,7 +49,7 @@ static void both_have_the_same_bits(void **state)
         if (test->bench || test->no_gradient || queries < 32 || keys < 32 || width % 4 != 0) continue;
         size_t bytes, bytes_off;
         uint32_t dispatches, dispatches_off, dispatches_parts;
-        void *off = run_case(test, 1u << PM_ATTENTION_PRODUCTS, 0, &bytes_off, &dispatches_off);
+        void *off = run_case(test, PM_BIT(PM_ATTENTION_PRODUCTS), 0, &bytes_off, &dispatches_off);
         void *on = run_case(test, 0, 1u << 26, &bytes, &dispatches);
         void *parts = run_case(test, 0, PART_BYTES, &bytes, &dispatches_parts);
         assert_int_equal(bytes, bytes_off);

@@ -135,13 +135,13 @@ static void test_tiles_fit(void **state)
         assert_true(pm_matrix_tile_for(&rules, 1, 1024, 1024).rows > 0);
         check_tiles(&rules, &facts);
         check_attention(&rules, &facts);
-        rules = pm_rules_for(&facts, &limits, 1u << PM_MATRIX_UNITS);
+        rules = pm_rules_for(&facts, &limits, PM_BIT(PM_MATRIX_UNITS));
         assert_false(pm_on(&rules, PM_MATRIX_ATTENTION));
         assert_true(pm_matrix_tile_for(&rules, 1, 1024, 1024).rows == 0);
         check_tiles(&rules, &facts);
         limits.tile[0] = 32;
         limits.tile[1] = 4;
-        rules = pm_rules_for(&facts, &limits, 1u << PM_MATRIX_UNITS);
+        rules = pm_rules_for(&facts, &limits, PM_BIT(PM_MATRIX_UNITS));
         pm_tile tile = pm_tile_for(&rules, 1, 1024, 1024);
         assert_true(tile.rows == 32 && tile.columns == 4);
     }

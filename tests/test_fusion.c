@@ -30,7 +30,7 @@ typedef struct decoded {
 } decoded;
 
 /* Reads tokens one at a time, on a device with these features off. */
-static void decode(uint32_t off, decoded *out)
+static void decode(uint64_t off, decoded *out)
 {
     pm_error error = {0};
     pm_device *own;
@@ -72,7 +72,7 @@ static void kernels_of_one_row_give_the_same_bits(void **state)
     (void)state;
     decode(0, &with);
     for (uint32_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        decode(1u << rows[i].feature, &without);
+        decode(PM_BIT(rows[i].feature), &without);
         assert_memory_equal(with.logits, without.logits, sizeof with.logits);
         if (rows[i].more) assert_true(without.dispatches >= with.dispatches + rows[i].more);
     }
@@ -84,7 +84,7 @@ static void kernels_of_one_row_give_the_same_bits(void **state)
 enum { N = 8 };
 
 /* Two products of one row, whose second matrix, or whose row, is changed after the first. */
-static void run_changed(uint32_t off, bool change_row, float y[2][N])
+static void run_changed(uint64_t off, bool change_row, float y[2][N])
 {
     pm_error error = {0};
     pm_device *own;
@@ -126,7 +126,7 @@ static void what_changes_in_between_is_not_moved(void **state)
     for (uint32_t change_row = 0; change_row < 2; change_row++) {
         float with[2][N], without[2][N];
         run_changed(0, change_row, with);
-        run_changed(1u << PM_JOINED_PRODUCTS, change_row, without);
+        run_changed(PM_BIT(PM_JOINED_PRODUCTS), change_row, without);
         assert_memory_equal(with, without, sizeof with);
     }
 }

@@ -17,11 +17,11 @@
 static const char *const kernels[] = {"attention_matrix", "attention_dq_matrix", "attention_dkv_matrix"};
 enum { KERNELS = sizeof kernels / sizeof kernels[0] };
 
-static pm_device *open_with(uint32_t off)
+static pm_device *open_with(uint64_t off)
 {
     pm_error error = {0};
     pm_device *opened;
-    pm_device_options options = {.off = off | 1u << PM_CPU_KERNELS};
+    pm_device_options options = {.off = off | PM_BIT(PM_CPU_KERNELS)};
     expect_ok(pm_device_open(&options, &opened, &error), &error);
     return opened;
 }
@@ -80,7 +80,7 @@ static void all_mixtures_are_right(void **state)
         device->rules.attention_fragments = fragments;
     }
     assert_true(used[7] >= 5 && used[3] >= 2);
-    pm_device *off = open_with(1u << PM_MATRIX_ATTENTION);
+    pm_device *off = open_with(PM_BIT(PM_MATRIX_ATTENTION));
     assert_false(pm_device_uses(off, PM_MATRIX_ATTENTION));
     assert_int_equal(kernels_of(off, &pm_op_attention.cases[0]), 0);
     pm_device_close(off);

@@ -211,7 +211,7 @@ static void the_budget_of_the_driver_counts(void **state)
     (void)state;
     pm_output(g, pm_silu(g, pm_state(g, "x", PM_DTYPE_F32, PM_SHAPE(1 << 20)))); /* 8 MiB together */
     assert_true(pm_device_memory_free(device) <= device->facts.memory_bytes);
-    device->rules.on |= 1u << PM_MEMORY_BUDGET;
+    device->rules.on |= PM_BIT(PM_MEMORY_BUDGET);
     real_properties = vkGetPhysicalDeviceMemoryProperties2;
     vkGetPhysicalDeviceMemoryProperties2 = pretend_budget;
     pretended_budget = 20 << 20;

@@ -55,7 +55,7 @@ static void equal_keys_are_one_pipeline(void **state)
     for (uint32_t alone = 0; alone < 2; alone++) {
         pm_error error = {0};
         pm_device *own;
-        pm_device_options options = {.off = alone << PM_PARALLEL_PIPELINES};
+        pm_device_options options = {.off = (uint64_t)alone << PM_PARALLEL_PIPELINES};
         expect_ok(pm_device_open(&options, &own, &error), &error);
         expect_ok(pm_pipelines_make(own, keys, KEYS / 2, &error), &error);
         expect_ok(pm_pipelines_make(own, keys, KEYS, &error), &error);

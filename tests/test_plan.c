@@ -62,7 +62,7 @@ static void small_storage_range_gives_the_same_bits(void **state)
 static void staging_and_storage_inputs_give_the_same_bits(void **state)
 {
     pm_plan_stats stats;
-    pm_device_options options = {.off = 1u << PM_TEXEL_INPUTS | 1u << PM_MAPPED_MEMORY};
+    pm_device_options options = {.off = PM_BIT(PM_TEXEL_INPUTS) | PM_BIT(PM_MAPPED_MEMORY)};
     (void)state;
     float *a = run_chain(0, NULL, &stats), *b = run_chain(0, &options, &stats);
     assert_memory_equal(a, b, GRADIENT * sizeof(float));

@@ -17,7 +17,7 @@ static pm_device *open_slow(void)
     pm_error error = {0};
     if (pm_device_open(NULL, &device, &error) != PM_OK) fail_msg("%s", error.message);
     device->rules.first_work = 5e5; /* as a GPU begins */
-    device->rules.on &= ~(1u << PM_WHOLE_DISPATCHES);
+    device->rules.on &= ~PM_BIT(PM_WHOLE_DISPATCHES);
     slow_install(device);
     return device;
 }

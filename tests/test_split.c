@@ -377,7 +377,7 @@ static void small_cases_split_or_say_why_not(void **state)
  * and compiled sooner. */
 static int open_devices(void **state)
 {
-    pm_device_options options = {.off = 1u << PM_TEXEL_INPUTS};
+    pm_device_options options = {.off = PM_BIT(PM_TEXEL_INPUTS)};
     if (open_device(state) != 0) return -1;
     if (pm_device_open(&options, &storage_device, NULL) != PM_OK) return -1;
     is_cpu = device->rules.is_cpu;

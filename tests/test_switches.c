@@ -171,11 +171,11 @@ static void every_feature_can_be_off(void **state)
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
         const char *about;
         if (!pm_feature_offered(pm_device_facts_of(device), (pm_feature)i)) continue;
-        pm_device_options options = {.off = 1u << i};
+        pm_device_options options = {.off = PM_BIT(i)};
         wrong +=
             !same(&options, parts_of((pm_feature)i), pm_feature_name((pm_feature)i, &about), (pm_feature)i);
     }
-    pm_device_options none = {.off = UINT32_MAX >> (32 - PM_FEATURES)};
+    pm_device_options none = {.off = PM_BIT(PM_FEATURES) - 1};
     wrong += !same(&none, ALL, "all off", PM_MEMORY_REUSE);
     assert_int_equal(wrong, 0);
 }

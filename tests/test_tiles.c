@@ -26,7 +26,7 @@ static void *gradient_of(pm_device *on, const pm_case *test, const char *kind, s
 /* Every case on `other`, whose tiles' kernels are NAME + kind, and on a device that has none of those. */
 static void compare(const pm_op *op, pm_device *other, const char *kind)
 {
-    pm_device_options plain = {.off = 1u << PM_SHARED_FETCHES};
+    pm_device_options plain = {.off = PM_BIT(PM_SHARED_FETCHES)};
     pm_error error = {0};
     pm_device *one;
     uint32_t wrong = 0, of_kind = 0, none = 0;
@@ -53,7 +53,7 @@ static void compare(const pm_op *op, pm_device *other, const char *kind)
 
 static void compare_shared(const pm_op *op, pm_device_limits limits)
 {
-    pm_device_options options = {.limits = limits, .off = 1u << PM_CPU_KERNELS};
+    pm_device_options options = {.limits = limits, .off = PM_BIT(PM_CPU_KERNELS)};
     pm_error error = {0};
     pm_device *other;
     expect_ok(pm_device_open(&options, &other, &error), &error);
@@ -91,7 +91,7 @@ static void compare_lanes(const pm_op *op, pm_device_limits limits)
     const pm_device_facts *facts = pm_device_facts_of(other);
     bool can = facts->type == PM_DEVICE_CPU && facts->subgroup_shows &&
                facts->subgroup_size == other->rules.gemm_lanes;
-    other->rules.on |= 1u << PM_SHARED_FETCHES;
+    other->rules.on |= PM_BIT(PM_SHARED_FETCHES);
     if (can) compare(op, other, "_lanes");
     pm_device_close(other);
     if (!can) skip();
@@ -115,7 +115,7 @@ static void parts_of_lanes_have_the_same_bits(void **state)
 static void turned_products_have_the_same_bits(void **state)
 {
     (void)state;
-    pm_device_options options = {.off = 1u << PM_TURNED_PRODUCTS};
+    pm_device_options options = {.off = PM_BIT(PM_TURNED_PRODUCTS)};
     pm_error error = {0};
     pm_device *plain;
     uint32_t turned = 0, none = 0, tall = 0;

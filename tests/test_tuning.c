@@ -54,7 +54,7 @@ static void run(pm_device *on, float *out)
 /* The caches of this test lie in a folder of its own. */
 static char folder[] = "/tmp/pumice-tuning-XXXXXX";
 
-static pm_device *open_own(uint32_t off)
+static pm_device *open_own(uint64_t off)
 {
     pm_error error = {0};
     pm_device *own;
@@ -116,7 +116,7 @@ static void blocks_of_matrix_units_are_tuned_by_themselves(void **state)
     pm_rules copy, rules = own->rules;
     uint32_t count;
     (void)state;
-    rules.on |= 1u << PM_MATRIX_UNITS;
+    rules.on |= PM_BIT(PM_MATRIX_UNITS);
     rules.is_cpu = false;
     rules.matrix[0] = rules.matrix[1] = rules.matrix[2] = 16;
     rules.matrix_subgroup = 32;
@@ -214,7 +214,7 @@ static void first_use_is_measured_where_the_rules_say_so(void **state)
     assert_true(lines > 0);
     assert_memory_equal(before, after, sizeof before);
     pm_device_close(own);
-    own = open_own(1u << PM_TUNED_TILES);
+    own = open_own(PM_BIT(PM_TUNED_TILES));
     assert_null(own->rules.tuning);
     own->rules.tune_seconds = 1e3;
     run(own, after);

@@ -13,7 +13,7 @@
 typedef struct cli_globals {
     const char *device; /* NULL: the rule */
     pm_device_limits limits;
-    uint32_t off;          /* bits 1 << pm_feature */
+    uint64_t off;          /* bits PM_BIT(pm_feature) */
     const char *precision; /* "exact", "f32" or "fast" */
     uint64_t seed;
     bool seed_given, precision_given, quiet, json;

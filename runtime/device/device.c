@@ -264,7 +264,7 @@ static void describe_choice(pm_device *device, const char *select, const char *s
 }
 
 /* After the choice: what is not as the device is. */
-static void describe_pretence(pm_device *device, uint32_t off)
+static void describe_pretence(pm_device *device, uint64_t off)
 {
     char text[300];
     size_t used = strlen(device->choice);
@@ -328,7 +328,7 @@ static pm_status create_logical(pm_device *device, const pm_offered *offered, pm
 }
 
 /* What the options say and what the environment says. */
-static pm_status read_pretence(const pm_device_options *options, pm_device_limits *limits, uint32_t *off,
+static pm_status read_pretence(const pm_device_options *options, pm_device_limits *limits, uint64_t *off,
                                pm_error *error)
 {
     pm_device_limits others = {0};
@@ -353,7 +353,7 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
         source = "PUMICE_DEVICE";
     }
     if (select && !*select) select = NULL;
-    uint32_t off;
+    uint64_t off;
     bool is_apart;
     pm_status status = read_pretence(options, &device->limits, &off, error);
     if (status == PM_OK) status = create_instance(&device->instance, error);

@@ -4,7 +4,7 @@
 #include "base/words.h"
 #include "device/rules.h"
 
-_Static_assert(PM_FEATURES <= 32, "a bit of pm_rules.on for each");
+_Static_assert(PM_FEATURES <= 64, "a bit of pm_rules.on for each");
 
 static const struct {
     const char *name, *about;
@@ -100,13 +100,13 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     }
 }
 
-static pm_status read_one(const char *from, const char *name, uint32_t *off, pm_error *error)
+static pm_status read_one(const char *from, const char *name, uint64_t *off, pm_error *error)
 {
     pm_nearest nearest = {.word = name};
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
         pm_nearest_try(&nearest, rows[i].name);
         if (nearest.distance > 0) continue;
-        *off |= 1u << i;
+        *off |= PM_BIT(i);
         return PM_OK;
     }
     return pm_fail(error, PM_BAD_USAGE,
@@ -115,7 +115,7 @@ static pm_status read_one(const char *from, const char *name, uint32_t *off, pm_
                    from, name, nearest.best);
 }
 
-pm_status pm_features_parse(const char *from, const char *text, uint32_t *off, pm_error *error)
+pm_status pm_features_parse(const char *from, const char *text, uint64_t *off, pm_error *error)
 {
     char one[64];
     pm_status status = PM_OK;

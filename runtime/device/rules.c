@@ -59,7 +59,7 @@ pm_showing pm_showing_of(const pm_device_facts *facts)
     return facts->subgroup_size == 8 && has_avx2() ? PM_SHOWS_BY_SHUFFLE : PM_SHOWS_SLOWLY;
 }
 
-pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint32_t off)
+pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint64_t off)
 {
     pm_rules rules = {
         .lanes = 64,
@@ -85,9 +85,9 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         .tune_seconds = facts->type == PM_DEVICE_CPU ? 0.0 : 3.0,
     };
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
-        if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= 1u << i;
+        if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= PM_BIT(i);
     }
-    if (!pm_on(&rules, PM_MATRIX_UNITS)) rules.on &= ~(1u << PM_MATRIX_ATTENTION);
+    if (!pm_on(&rules, PM_MATRIX_UNITS)) rules.on &= ~PM_BIT(PM_MATRIX_ATTENTION);
     /* PM_TEXEL_INPUTS: CPU drivers check loads from storage buffers lane by lane; texel fetches are one
      * straight vector load, two to three times faster. PM_EVEN_VIEWS: lavapipe compiles a kernel anew, for
      * half a second, when a buffer's size becomes a power of two or stops being one, and when bits 8 to 15 of
@@ -104,10 +104,11 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.attention_block = 32;
         rules.attention_bytes = 8u << 20;
         rules.near_terms = 512;
-        rules.idle = rules.on & (1u << PM_SHARED_TILES | 1u << PM_MATRIX_UNITS | 1u << PM_MATRIX_ATTENTION);
+        rules.idle =
+            rules.on & (PM_BIT(PM_SHARED_TILES) | PM_BIT(PM_MATRIX_UNITS) | PM_BIT(PM_MATRIX_ATTENTION));
         rules.on &= ~rules.idle;
     }
-    if (!rules.is_cpu || rules.gemm_lanes != facts->subgroup_size) rules.on &= ~(1u << PM_SHARED_FETCHES);
+    if (!rules.is_cpu || rules.gemm_lanes != facts->subgroup_size) rules.on &= ~PM_BIT(PM_SHARED_FETCHES);
     memcpy(rules.matrix, facts->matrix, sizeof rules.matrix);
     rules.matrix_subgroup = facts->matrix_subgroup;
     if (pm_on(&rules, PM_SHARED_TILES) || pm_on(&rules, PM_MATRIX_UNITS)) {

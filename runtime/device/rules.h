@@ -10,8 +10,8 @@
 
 typedef struct pm_rules {
     bool is_cpu;   /* a CPU driver: no shared-memory tiles, wide register tiles, lanes along the last axis */
-    uint32_t on;   /* bits 1 << pm_feature: offered, not turned off, and not idle */
-    uint32_t idle; /* what would be on, did kernels for a CPU driver not take its place */
+    uint64_t on;   /* bits PM_BIT(pm_feature): offered, not turned off, and not idle */
+    uint64_t idle; /* what would be on, did kernels for a CPU driver not take its place */
     /* How many rounds the loops of one invocation may make in all; see rules.c. */
     uint32_t most_rounds;
     uint32_t lanes;        /* workgroup size of element-wise kernels */
@@ -37,8 +37,8 @@ typedef struct pm_rules {
     double work_rate;         /* what is guessed to be done of those a second, with PM_WHOLE_DISPATCHES */
 } pm_rules;
 
-/* `limits`, of which facts know already: for the rest. `off`: bits 1 << pm_feature. */
-pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint32_t off);
+/* `limits`, of which facts know already: for the rest. `off`: bits PM_BIT(pm_feature). */
+pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint64_t off);
 
 static inline bool pm_on(const pm_rules *rules, pm_feature feature)
 {

@@ -99,7 +99,7 @@ static pm_tile tile_for(const pm_rules *all, uint32_t spread, uint32_t slices, u
                         uint32_t columns, uint32_t terms)
 {
     pm_rules tuned, rules = *all;
-    if (spread > 1) rules.on &= ~(1u << PM_MATRIX_UNITS);
+    if (spread > 1) rules.on &= ~PM_BIT(PM_MATRIX_UNITS);
     pm_tiled_shape shape = pm_tiled_shape_of(&rules, PM_TILED_CONV, 1, rows, columns, terms);
     const pm_rules *chosen = pm_tuned_rules(&rules, &shape, &tuned);
     return spread > 1 ? pm_register_tile_for(chosen, slices, rows, columns)

@@ -223,7 +223,7 @@ static pm_tile tile_of_product(const pm_lowering *lowering, const padded_product
 {
     const pm_product *p = &q->p;
     pm_rules tuned, rules = *lowering->rules;
-    if (p->keeps_f32) rules.on &= ~(1u << PM_MATRIX_UNITS);
+    if (p->keeps_f32) rules.on &= ~PM_BIT(PM_MATRIX_UNITS);
     pm_tiled_shape shape = pm_tiled_shape_of(&rules, (pm_tiled)p->layout, p->batch, p->m, p->n, q->k4);
     return pm_tile_for(pm_tuned_rules(&rules, &shape, &tuned), count, p->m, columns);
 }

@@ -106,7 +106,7 @@ pm_status pm_plan_lower(pm_plan *plan, pm_error *error)
 {
     pm_graph *graph = plan->graph;
     pm_rules rules = plan->device->rules;
-    if (plan->options.precision != PM_FAST) rules.on &= ~(1u << PM_MATRIX_UNITS);
+    if (plan->options.precision != PM_FAST) rules.on &= ~PM_BIT(PM_MATRIX_UNITS);
     pm_lowering lowering = {.graph = graph, .rules = &rules};
     find_ranges(plan, &lowering);
     bool *live = calloc(graph->n_nodes + 1u, 1), *needed = calloc(graph->n_tensors, 1);

@@ -69,15 +69,15 @@ static bool attention_is_faster(pm_device *device)
     double with, without;
     if (device->facts.type == PM_DEVICE_CPU) return true;
     bool timed = time_attention(device, &with);
-    device->rules.on &= ~(1u << PM_MATRIX_ATTENTION);
+    device->rules.on &= ~PM_BIT(PM_MATRIX_ATTENTION);
     timed = timed && time_attention(device, &without);
-    device->rules.on |= 1u << PM_MATRIX_ATTENTION;
+    device->rules.on |= PM_BIT(PM_MATRIX_ATTENTION);
     return timed && with < without;
 }
 
 /* ---- Both ---- */
 
-static void turn_off(pm_device *device, uint32_t features, const char *what, const char *why)
+static void turn_off(pm_device *device, uint64_t features, const char *what, const char *why)
 {
     char line[120];
     (void)snprintf(line, sizeof line, "%s %s and are not used", what, why);
@@ -102,7 +102,7 @@ static void test_products(pm_device *device)
     const char *why = !is_right(device)    ? "failed their self-test"
                       : !is_faster(device) ? "are slower than products without them"
                                            : NULL;
-    if (why) turn_off(device, 1u << PM_MATRIX_UNITS | 1u << PM_MATRIX_ATTENTION, "matrix units", why);
+    if (why) turn_off(device, PM_BIT(PM_MATRIX_UNITS) | PM_BIT(PM_MATRIX_ATTENTION), "matrix units", why);
 }
 
 void pm_matrix_units_test(pm_device *device, const pm_graph *graph)
@@ -115,5 +115,5 @@ void pm_matrix_units_test(pm_device *device, const pm_graph *graph)
     const char *why = !attention_is_right(device)    ? "failed their self-test"
                       : !attention_is_faster(device) ? "are slower than those without matrix units"
                                                      : NULL;
-    if (why) turn_off(device, 1u << PM_MATRIX_ATTENTION, "attention's kernels for matrix units", why);
+    if (why) turn_off(device, PM_BIT(PM_MATRIX_ATTENTION), "attention's kernels for matrix units", why);
 }
