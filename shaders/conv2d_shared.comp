@@ -95,4 +95,13 @@ void finish(uint quad, vec4 sum)
     store_sums(output_pixel, quad, sum, bias_of(quad));
 }
 
-void main() { tile_compute(0, terms_here(), IS_LATER); }
+void main()
+{
+    tile_compute(0, terms_here(), IS_LATER);
+#ifndef PM_MATRIX
+    for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
+        activate(gl_WorkGroupID.y * BLOCK_ROWS + block_row(i / TILE_COLUMNS),
+                 gl_WorkGroupID.x * BLOCK_QUADS + block_quad(i % TILE_COLUMNS));
+    }
+#endif
+}

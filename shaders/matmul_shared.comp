@@ -67,7 +67,13 @@ void fetch_b(uint slot, uint term, out vec4 terms[4])
     }
 }
 
-void place_row(uint row) { output_row = first_row() + row; }
+
+void place_row(uint row)
+{
+    output_row = first_row() + row;
+    if (HAS_GATE) gate_to(output_row);
+}
+
 vec4 resume(uint quad) { return resume_sums(output_row, first_quad() + quad); }
 
 void finish(uint quad, vec4 sum)
@@ -75,4 +81,12 @@ void finish(uint quad, vec4 sum)
     store_sums(output_row, first_quad() + quad, sum, bias_of(first_quad() + quad));
 }
 
-void main() { tile_compute(0, p.k, IS_LATER); }
+void main()
+{
+    tile_compute(0, p.k, IS_LATER);
+#ifndef PM_MATRIX
+    for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
+        activate(first_row() + block_row(i / TILE_COLUMNS), first_quad() + block_quad(i % TILE_COLUMNS));
+    }
+#endif
+}

@@ -1,7 +1,6 @@
-// One row times a matrix, or up to three of them: c = a op(B) (+ bias) (+ residual), what a text needs for
+// One row times a matrix, or up to three of them: c = a op(B), and epilogue.glsl, what a text needs for
 // its next token. There is nothing to keep of B, so an invocation has a few vec4s of columns and reads each
-// element once; every output adds its K products in order, from +0, then the bias, then the residual, as in
-// matmul.comp. K and the lengths of B's rows are multiples of four, c may have any length. Of several matrices
+// element once; every output adds its K products in order, from +0, as in matmul.comp. K and the lengths of B's rows are multiples of four, c may have any length. Of several matrices
 // one binding has all, and one all biases; each workgroup works on one of them.
 #version 460
 #include "pumice.glsl"
@@ -9,8 +8,10 @@
 layout(constant_id = 1) const uint COLUMNS = 1; // vec4s of an invocation
 layout(constant_id = 2) const bool B_TRANSPOSED = false;
 layout(constant_id = 3) const bool HAS_BIAS = false;
-layout(constant_id = 4) const bool HAS_RESIDUAL = false;
-layout(constant_id = 5) const uint MATRICES = 1;
+layout(constant_id = 5) const uint MATRICES = 1; // of several: nothing but the bias is added
+
+#define PM_EPILOGUE_ID 4
+#include "epilogue.glsl"
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -18,6 +19,7 @@ layout(push_constant) uniform Push {
     uint first_group[3]; // of each matrix
     uint n[3];
     uint b_first[3], bias_first[3]; // where they begin, in vec4s
+    uint gate_first;
 } p;
 
 PM_INPUT4(0, a)
@@ -28,6 +30,7 @@ PM_INOUT4(4, c_quads);
 PM_INOUT(4, c_elements);
 PM_OUTPUT4(5, c1_quads); // of several, rows are whole vec4s
 PM_OUTPUT4(6, c2_quads);
+PM_INPUT4(7, gate)
 
 void store(uint which, uint quad, vec4 v)
 {
@@ -40,6 +43,16 @@ void store(uint which, uint quad, vec4 v)
     } else {
         PM_STORE_INSIDE(c_elements, 0, quad, p.n[0], v)
     }
+}
+
+vec4 stored(uint quad)
+{
+    if (p.n[0] % 4 == 0) return c_quads[quad];
+    vec4 v = vec4(0);
+    [[unroll]] for (uint i = 0; i < 4; i++) {
+        if (4 * quad + i < p.n[0]) v[i] = c_elements[4 * quad + i];
+    }
+    return v;
 }
 
 void main()
@@ -79,7 +92,12 @@ void main()
         if (quad >= quads) continue;
         vec4 v = sum[j]; // never -0, which + 0 would change
         if (HAS_BIAS) v += bias(p.bias_first[which] + quad);
+        if (HAS_GATE) v *= gate(p.gate_first + quad);
         if (HAS_RESIDUAL) v += residual(quad);
         store(which, quad, v);
+    }
+    for (uint j = 0; ACTIVATION != 0 && j < COLUMNS; j++) {
+        uint quad = (group * COLUMNS + j) * lanes + gl_LocalInvocationID.x;
+        if (quad < quads) store(0, quad, pm_activation(ACTIVATION, stored(quad)));
     }
 }

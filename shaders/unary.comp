@@ -1,7 +1,7 @@
 // y = f(x), element by element, and dx = dy f'(x). Reference: reference_unary in runtime/ops/elementwise.c.
 #version 460
 #include "pumice.glsl"
-#include "exact.glsl"
+#include "activation.glsl"
 
 layout(constant_id = 1) const uint FUNCTION = 0;
 layout(constant_id = 2) const bool BACKWARD = false;
@@ -19,17 +19,12 @@ PM_OUTPUT4(2, y);
 
 #include "each_quad.glsl"
 
-const uint AFFINE = 0, SILU = 1, GELU = 2, SIGMOID = 3, TANH = 4;
+const uint AFFINE = 0;
 
 vec4 forward(vec4 v)
 {
-    switch (FUNCTION) {
-    case SILU: return pm_silu(v);
-    case GELU: return pm_gelu(v);
-    case SIGMOID: return pm_sigmoid(v);
-    case TANH: return pm_tanh(v);
-    default: return PM_MAD(vec4(p.alpha), v, vec4(p.beta));
-    }
+    if (FUNCTION == AFFINE) return PM_MAD(vec4(p.alpha), v, vec4(p.beta));
+    return pm_activation(FUNCTION, v);
 }
 
 vec4 slope(vec4 v)

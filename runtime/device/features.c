@@ -47,6 +47,11 @@ static const struct {
     [PM_RESIDUAL_EPILOGUE] = {"residual-epilogue",
                               "products and convolutions add the residual; off: a kernel of "
                               "its own"},
+    [PM_ACTIVATION_EPILOGUE] = {"activation-epilogue",
+                                "products and convolutions apply an activation that alone reads them; off: a "
+                                "kernel of its own"},
+    [PM_GATE_EPILOGUE] = {"gate-epilogue",
+                          "products multiply by a gate that alone reads them; off: a kernel of its own"},
     [PM_GATED_UNITS] = {"gated-units", "silu(gate) * up is one kernel, and its gradients are; off: several"},
     [PM_TALL_PRODUCTS] = {"tall-products", "a batch of matrices times one is one product; off: one each"},
     [PM_TURNED_PRODUCTS] = {"turned-products",

@@ -6,12 +6,17 @@
 #include "base/status.h"
 #include "device/tuning.h"
 #include "ops/check.h"
-#include "ops/epilogue.h"
 #include "ops/slab.h"
 #include "ops/table.h"
 #include "ops/tile.h"
 
 enum { IN_X, IN_WEIGHT, IN_BIAS, IN_PER_SAMPLE, IN_RESIDUAL, N_IN };
+
+/* Of the convolution itself; pm_conv2d leaves the activation, which comes by absorbing, 0. */
+typedef struct conv_attr {
+    pm_conv_sizes sizes;
+    uint32_t activation; /* as pm_activation_of */
+} conv_attr;
 
 /* ---- Shapes -------------------------------------------------------------------------------------------- */
 
@@ -78,6 +83,7 @@ static pm_tensor prepare_weights(pm_lowering *lowering, const pm_conv_sizes *c, 
 
 typedef struct conv_operands {
     pm_tensor x, weight, bias, per_sample, residual, y; /* weight: prepared */
+    uint32_t activation;
 } conv_operands;
 
 /* Samples that one z of the grid covers: enough pixels to be worth it, and to fill tiles. Does not matter to
@@ -131,7 +137,7 @@ static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t s
     pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(&tile, "conv2d"), tile.lanes);
     pm_spec_tile(d, &tile, c->out_channels);
     pm_spec(d, !per_sample ? 0 : per_sample_whole ? PER_SAMPLE_WHOLE : PER_SAMPLE_CUT);
-    pm_spec(d, residual);
+    pm_spec_epilogue(d, residual, false, last ? o->activation : 0);
     pm_spec(d, whole ? TAPS_ALL : taps.first == 0 ? TAPS_FIRST : TAPS_LATER);
     pm_spec_shared(d, lowering->rules, &tile);
     const uint32_t sizes[] = {c->batch,
@@ -214,9 +220,27 @@ static bool is_product(const pm_lowering *lowering, const pm_conv_sizes *c)
            c->out_width == c->width;
 }
 
+/* The kernels' order is bias, a sample's addend, residual, activation. */
+static bool absorb(const pm_lowering *lowering, pm_node *node, const pm_node *reader)
+{
+    conv_attr *attr = (conv_attr *)(void *)node->attr;
+    const pm_conv_sizes *c = &attr->sizes;
+    pm_addend addends[] = {{.x = node->in[IN_BIAS], .feature = PM_BIAS_EPILOGUE},
+                           {.x = node->in[IN_PER_SAMPLE], .feature = PM_SAMPLE_EPILOGUE},
+                           {.x = node->in[IN_RESIDUAL], .feature = PM_RESIDUAL_EPILOGUE}};
+    if (attr->activation || pm_addends_inside(lowering, addends, 3) < 3) return false;
+    uint64_t rounds = (uint64_t)c->kernel_height * (1 + c->kernel_width * (1 + c->channels / 4));
+    pm_follower follower = pm_follower_of(lowering, reader, node->out[0], rounds);
+    if (follower.activation == 0) return false;
+    attr->activation = follower.activation;
+    node->out[0] = reader->out[0];
+    return true;
+}
+
 static void lower_conv2d(pm_lowering *lowering, const pm_node *node)
 {
     const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, node);
+    uint32_t activation = PM_ATTR(conv_attr, node)->activation;
     const pm_tensor *in = node->in;
     if (is_product(lowering, c) && !pm_is(in[IN_PER_SAMPLE])) {
         pm_lower_product(lowering, (pm_product){.layout = PM_AB,
@@ -228,13 +252,14 @@ static void lower_conv2d(pm_lowering *lowering, const pm_node *node)
                                                 .b = in[IN_WEIGHT],
                                                 .bias = in[IN_BIAS],
                                                 .residual = in[IN_RESIDUAL],
-                                                .c = node->out[0]});
+                                                .c = node->out[0],
+                                                .activation = activation});
         return;
     }
     pm_tensor weight = prepare_weights(lowering, c, in[IN_WEIGHT], false);
-    lower_tiles(
-        lowering, c, 1,
-        (conv_operands){in[IN_X], weight, in[IN_BIAS], in[IN_PER_SAMPLE], in[IN_RESIDUAL], node->out[0]});
+    lower_tiles(lowering, c, 1,
+                (conv_operands){in[IN_X], weight, in[IN_BIAS], in[IN_PER_SAMPLE], in[IN_RESIDUAL],
+                                node->out[0], activation});
 }
 
 static void lower_conv2d_data(pm_lowering *lowering, const pm_node *node)
@@ -469,6 +494,7 @@ const pm_op pm_op_conv2d = {
     .shape = shape_conv2d,
     .backward = backward_conv2d,
     .lower = lower_conv2d,
+    .absorb = absorb,
     .reference = reference_conv2d,
     PM_CASES(cases_conv2d),
 };

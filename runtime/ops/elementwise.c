@@ -1,4 +1,5 @@
 /* Operators that work element by element: y = f(x), y = a + b, y = a * b, y = silu(g) u. */
+#include "ops/elementwise.h"
 #include "base/status.h"
 #include "ops/check.h"
 #include "ops/flat.h"
@@ -8,13 +9,24 @@
 
 /* ---- Unary --------------------------------------------------------------------------------------------- */
 
-/* The numbers are those of shaders/unary.comp. */
+/* The numbers are those of shaders/unary.comp and activation.glsl. */
 typedef enum unary_function { AFFINE = 0, SILU = 1, GELU = 2, SIGMOID = 3, TANH = 4 } unary_function;
 
 typedef struct unary_attr {
     unary_function function;
     float alpha, beta; /* of AFFINE */
 } unary_attr;
+
+uint32_t pm_activation_of(const pm_node *node)
+{
+    return node->op == &pm_op_unary ? PM_ATTR(unary_attr, node)->function : AFFINE;
+}
+
+static const char *kind_of_unary(const pm_node *node)
+{
+    static const char *const names[] = {"affine", "silu", "gelu", "sigmoid", "tanh"};
+    return names[PM_ATTR(unary_attr, node)->function];
+}
 
 static double sigmoid(double x)
 {
@@ -158,6 +170,7 @@ static const pm_case cases_unary[] = {
 
 const pm_op pm_op_unary = {
     .name = "unary",
+    .kind = kind_of_unary,
     .shape = pm_shape_of_equals,
     .backward = backward_unary,
     .lower = lower_unary,
@@ -200,6 +213,21 @@ pm_tensor pm_affine(pm_graph *graph, pm_tensor x, float alpha, float beta)
 typedef struct binary_attr {
     bool multiply;
 } binary_attr;
+
+bool pm_adds(const pm_node *node)
+{
+    return node->op == &pm_op_binary && !PM_ATTR(binary_attr, node)->multiply;
+}
+
+bool pm_multiplies(const pm_node *node)
+{
+    return node->op == &pm_op_binary && PM_ATTR(binary_attr, node)->multiply;
+}
+
+static const char *kind_of_binary(const pm_node *node)
+{
+    return PM_ATTR(binary_attr, node)->multiply ? "mul" : "add";
+}
 
 static void append_binary(pm_lowering *lowering, bool multiply, pm_tensor a, pm_tensor b, pm_tensor y)
 {
@@ -256,6 +284,7 @@ static const pm_case cases_binary[] = {
 
 const pm_op pm_op_binary = {
     .name = "binary",
+    .kind = kind_of_binary,
     .shape = pm_shape_of_equals,
     .backward = backward_binary,
     .lower = lower_binary,

@@ -1,8 +1,8 @@
 /* See epilogue.h. */
 #include "ops/epilogue.h"
 
+#include "ops/elementwise.h"
 #include "ops/flat.h"
-#include "ops/layout.h"
 
 static uint32_t count_of(const pm_addend *addend)
 {
@@ -65,4 +65,61 @@ void pm_lower_addends(pm_lowering *lowering, pm_tensor from, const pm_addend *ad
         lower_add(lowering, from, repeated(lowering, &addends[i]), count_of(&addends[i]), to);
         from = to;
     }
+}
+
+/* ---- What is absorbed ---------------------------------------------------------------------------------- */
+
+bool pm_gate_see_through(pm_gate_rows *gate, const pm_strided *view, uint32_t n)
+{
+    uint32_t last = view->rank - 1, extent[2] = {1, 1}, stride[2] = {0}, axes = 0;
+    if (view->extent[last] != n || view->stride[last] != 1 || !pm_is_quads(view->first)) return false;
+    for (uint32_t axis = 0; axis < last; axis++) {
+        if (view->extent[axis] == 1) continue;
+        if (axes == 2 || !pm_is_quads(view->stride[axis])) return false;
+        extent[axes] = view->extent[axis];
+        stride[axes++] = view->stride[axis];
+    }
+    if (axes == 2 && stride[0] == extent[1] * stride[1]) { /* they run on into each other */
+        stride[0] = stride[1];
+        axes = 1;
+    }
+    pm_gate_rows dense = pm_gate_dense(n);
+    bool by_samples = gate->first == 0 && gate->sample == n && gate->row == 0;
+    if (axes == 2 && by_samples && gate->rows == dense.rows) {
+        *gate = (pm_gate_rows){view->first, extent[1], stride[0], stride[1]};
+    } else if (axes == 1 && by_samples) {
+        *gate = (pm_gate_rows){view->first, gate->rows, stride[0], 0};
+    } else if (axes == 0) { /* all read the same row */
+        *gate = (pm_gate_rows){.first = view->first, .rows = 1};
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* The operand beside y. */
+static pm_tensor other_of(const pm_graph *graph, const pm_node *reader, pm_tensor y)
+{
+    return reader->in[pm_info(graph, reader->in[0])->base == pm_info(graph, y)->base ? 1 : 0];
+}
+
+pm_follower pm_follower_of(const pm_lowering *lowering, const pm_node *reader, pm_tensor y, uint64_t rounds)
+{
+    enum { MOST_OF_TILE = 256 }; /* rounds of the activation's own loop: a driver may count all together */
+    const pm_rules *rules = lowering->rules;
+    pm_follower follower = {0};
+    if (pm_activation_of(reader) && pm_on(rules, PM_ACTIVATION_EPILOGUE)) {
+        if (rounds + MOST_OF_TILE <= rules->most_rounds) follower.activation = pm_activation_of(reader);
+    } else if (pm_multiplies(reader) && pm_on(rules, PM_GATE_EPILOGUE)) {
+        follower.factor = other_of(lowering->graph, reader, y);
+    } else if (pm_adds(reader) && pm_on(rules, PM_RESIDUAL_EPILOGUE)) {
+        follower.addend = other_of(lowering->graph, reader, y);
+    }
+    return follower;
+}
+
+void pm_spec_epilogue(pm_dispatch *dispatch, bool residual, bool gate, uint32_t activation)
+{
+    enum { RESIDUAL = 1, GATE = 2, ACTIVATION = 4 };
+    pm_spec(dispatch, (residual ? RESIDUAL : 0u) | (gate ? GATE : 0u) | activation * ACTIVATION);
 }

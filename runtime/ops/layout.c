@@ -156,13 +156,18 @@ static void shape_slice(pm_graph *graph, pm_node *node)
     pm_node_output(graph, node, pm_dtype_of(graph, node->in[0]), shape);
 }
 
-static void lower_slice(pm_lowering *lowering, const pm_node *node)
+static pm_strided view_of_slice(const pm_graph *graph, const pm_node *node)
 {
     const range_attr *attr = PM_ATTR(range_attr, node);
-    pm_strided view = pm_dense_view(pm_shape_of(lowering->graph, node->in[0]));
+    pm_strided view = pm_dense_view(pm_shape_of(graph, node->in[0]));
     view.extent[attr->axis] = attr->extent;
     view.first = attr->begin * view.stride[attr->axis];
-    pm_lower_gather(lowering, node->in[0], node->out[0], view, 1.0f);
+    return view;
+}
+
+static void lower_slice(pm_lowering *lowering, const pm_node *node)
+{
+    pm_lower_gather(lowering, node->in[0], node->out[0], view_of_slice(lowering->graph, node), 1.0f);
 }
 
 /* For each element of the smaller tensor: where it is in the larger one, which has `begin` more before it in
@@ -225,6 +230,7 @@ static const pm_case cases_slice[] = {
 
 const pm_op pm_op_slice = {
     .name = "slice",
+    .view = view_of_slice,
     .shape = shape_slice,
     .backward = backward_slice,
     .lower = lower_slice,

@@ -23,6 +23,7 @@ pm_dispatch *pm_dispatch_begin(pm_lowering *lowering, const char *shader, uint32
     memset(dispatch, 0, sizeof *dispatch);
     dispatch->shader = shader;
     dispatch->node = lowering->node;
+    dispatch->absorbed = lowering->absorbed;
     pm_spec(dispatch, lanes);
     pm_push_u32(dispatch, 0); /* base */
     return dispatch;

@@ -6,10 +6,12 @@
 #include "ops/table.h"
 #include "ops/tile.h"
 
-enum { IN_A, IN_B, IN_BIAS, IN_RESIDUAL, N_IN };
+enum { IN_A, IN_B, IN_BIAS, IN_RESIDUAL, N_IN, IN_GATE = N_IN }; /* a gate comes by absorbing alone */
 
 typedef struct matmul_attr {
     pm_layout layout;
+    pm_gate_rows gate_rows; /* these two as in pm_product */
+    uint32_t activation;
 } matmul_attr;
 
 /* What the shapes say, without the tensors; false where they do not fit. */
@@ -63,6 +65,9 @@ static pm_product product_of(const pm_graph *graph, const pm_node *node)
     p.b = node->in[IN_B];
     p.bias = node->in[IN_BIAS];
     p.residual = node->in[IN_RESIDUAL];
+    p.gate = node->in[IN_GATE];
+    p.gate_rows = PM_ATTR(matmul_attr, node)->gate_rows;
+    p.activation = PM_ATTR(matmul_attr, node)->activation;
     p.c = node->out[0];
     return p;
 }
@@ -70,6 +75,45 @@ static pm_product product_of(const pm_graph *graph, const pm_node *node)
 static void lower_matmul(pm_lowering *lowering, const pm_node *node)
 {
     pm_lower_product(lowering, product_of(lowering->graph, node));
+}
+
+/* The kernels' order is bias, gate, residual, activation: what comes earlier there cannot follow later. */
+static bool absorb(const pm_lowering *lowering, pm_node *node, const pm_node *reader)
+{
+    matmul_attr *attr = (matmul_attr *)(void *)node->attr;
+    pm_product p = product_of(lowering->graph, node);
+    pm_addend addends[] = {{.x = p.bias, .feature = PM_BIAS_EPILOGUE},
+                           {.x = p.residual, .feature = PM_RESIDUAL_EPILOGUE}};
+    if (attr->activation || pm_addends_inside(lowering, addends, 2) < 2) return false;
+    pm_follower follower = pm_follower_of(lowering, reader, node->out[0], p.k / 4);
+    if (follower.activation) {
+        attr->activation = follower.activation;
+    } else if (pm_is(follower.factor)) {
+        bool whole = p.batch == 1 && p.n % 4 == 0 && pm_fits_whole(lowering, follower.factor, 4);
+        if (pm_is(p.residual) || pm_is(p.gate) || !whole) return false;
+        node->in[IN_GATE] = follower.factor;
+        node->n_in = IN_GATE + 1;
+        attr->gate_rows = pm_gate_dense(p.n);
+    } else if (pm_is(follower.addend)) {
+        if (pm_is(p.residual) || !pm_is(p.gate)) return false; /* without a gate it gains nothing */
+        node->in[IN_RESIDUAL] = follower.addend;
+    } else {
+        return false;
+    }
+    node->out[0] = reader->out[0];
+    return true;
+}
+
+static bool see_through(const pm_lowering *lowering, pm_node *node, const pm_node *maker)
+{
+    matmul_attr *attr = (matmul_attr *)(void *)node->attr;
+    if (!pm_same_place(lowering->graph, node->in[IN_GATE], maker->out[0])) return false;
+    pm_strided view = maker->op->view(lowering->graph, maker);
+    if (!pm_fits_whole(lowering, maker->in[0], 4) ||
+        !pm_gate_see_through(&attr->gate_rows, &view, product_of(lowering->graph, node).n))
+        return false;
+    node->in[IN_GATE] = maker->in[0];
+    return true;
 }
 
 static bool joins(const pm_lowering *lowering, const pm_node *first, const pm_node *other)
@@ -242,6 +286,8 @@ const pm_op pm_op_matmul = {
     .lower = lower_matmul,
     .joins = joins,
     .lower_joined = lower_joined,
+    .absorb = absorb,
+    .see_through = see_through,
     .reference = reference_matmul,
     PM_CASES(cases_matmul),
 };
@@ -249,7 +295,7 @@ const pm_op pm_op_matmul = {
 pm_tensor pm_matmul(pm_graph *graph, pm_tensor a, pm_tensor b, pm_layout layout, pm_tensor bias,
                     pm_tensor residual)
 {
-    matmul_attr attr = {layout};
+    matmul_attr attr = {.layout = layout};
     return pm_emit(graph, &pm_op_matmul, (pm_tensor[N_IN]){a, b, bias, residual}, N_IN, &attr, sizeof attr,
                    NULL);
 }

@@ -7,7 +7,7 @@
  *              where an output is not used). It may leave grad_in[i] PM_NONE: zero. NULL: the operator cannot
  *              be differentiated.
  *   lower      appends the dispatches that compute the node, in order.
- *   joins      where several nodes can be one dispatch; see pm_op.
+ *   joins      where several nodes can be one dispatch; absorb, where one node can be two. See pm_op.
  *   reference  plain C in double, which a reader can hold against the formula: the oracle of every test.
  *   cases      shapes worth testing, odd ones included.
  */
@@ -34,6 +34,12 @@ typedef struct pm_binding {
     uint32_t halo; /* bytes that a piece gets beyond those; where stride is not 0 */
 } pm_binding;
 
+/* The nodes before one that it does the work of, by index (pm_op.absorb). */
+#define PM_MAX_ABSORBED 3u
+typedef struct pm_absorbed {
+    uint32_t node[PM_MAX_ABSORBED], count;
+} pm_absorbed;
+
 /* One dispatch: a shader, its constants and its operands. A dispatch that exceeds a limit of the device
  * (storage range, number of groups) or takes too long is run in pieces along the split axis: each piece gets
  * the bindings with a stride from its own first group on, and that group's number in the push constant
@@ -50,6 +56,7 @@ typedef struct pm_dispatch {
     uint32_t subgroup;     /* 0, or the subgroups of the shader's variant for matrix units, which then runs */
     double flops;
     uint32_t node; /* index of the node it belongs to */
+    pm_absorbed absorbed;
 } pm_dispatch;
 
 typedef struct pm_lowering {
@@ -57,7 +64,8 @@ typedef struct pm_lowering {
     const pm_rules *rules;
     pm_dispatch *dispatches;
     uint32_t count, capacity;
-    uint32_t node;      /* being lowered */
+    uint32_t node; /* being lowered */
+    pm_absorbed absorbed;
     bool failed;        /* host memory ran out */
     uint32_t first_row; /* of the node being lowered, where that is a block of rows (pm_lower_by_rows) */
     /* Bytes that one binding can have: of an input read one or four elements at once, and of any other
@@ -189,6 +197,8 @@ pm_tensor pm_case_indices(pm_graph *graph, const char *name, pm_shape shape, uin
 
 enum { PM_MAX_JOINED = 3 };
 
+struct pm_strided;
+
 typedef struct pm_op {
     const char *name;
     /* A sum of products of an element of input 0 and one of input 1, in precision fast rounded to f16; other
@@ -204,6 +214,15 @@ typedef struct pm_op {
      * nothing, when that cannot be bound. */
     bool (*joins)(const pm_lowering *lowering, const pm_node *first, const pm_node *other);
     bool (*lower_joined)(pm_lowering *lowering, const pm_node *const *nodes, uint32_t count);
+    /* Where nothing but `reader`, a later node, reads what `node` makes: makes of `node` one of the same
+     * operator, for `lower` alone, that makes what `reader` does, and returns true. Or returns false. */
+    bool (*absorb)(const pm_lowering *lowering, pm_node *node, const pm_node *reader);
+    /* Whether `node` can read what `maker` reads instead of what that makes, by its `view`; if so, it then
+     * does. */
+    bool (*see_through)(const pm_lowering *lowering, pm_node *node, const pm_node *maker);
+    /* Where the output is a strided view of input 0 (ops/layout.h): that view. */
+    struct pm_strided (*view)(const pm_graph *graph, const pm_node *node);
+    const char *(*kind)(const pm_node *node); /* the name of this one, where the operator is several */
     void (*reference)(const pm_reference *ref);
     /* Of an operator of several products, in precision fast: how far the rounding of operands to f16 may move
      * each element of the outputs at most, into ref->out. NULL: it has none. */

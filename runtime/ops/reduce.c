@@ -262,16 +262,21 @@ static void shape_broadcast(pm_graph *graph, pm_node *node)
     shape_to(graph, node, false);
 }
 
-static void lower_broadcast(pm_lowering *lowering, const pm_node *node)
+static pm_strided view_of_broadcast(const pm_graph *graph, const pm_node *node)
 {
-    pm_shape large = pm_shape_of(lowering->graph, node->out[0]), small = large;
-    (void)align_shapes(pm_shape_of(lowering->graph, node->in[0]), large, &small);
+    pm_shape large = pm_shape_of(graph, node->out[0]), small = large;
+    (void)align_shapes(pm_shape_of(graph, node->in[0]), large, &small);
     pm_strided view = pm_dense_view(small);
     for (uint32_t axis = 0; axis < large.rank; axis++) {
         if (small.dim[axis] == 1) view.stride[axis] = 0;
         view.extent[axis] = large.dim[axis];
     }
-    pm_lower_gather(lowering, node->in[0], node->out[0], view, 1.0f);
+    return view;
+}
+
+static void lower_broadcast(pm_lowering *lowering, const pm_node *node)
+{
+    pm_lower_gather(lowering, node->in[0], node->out[0], view_of_broadcast(lowering->graph, node), 1.0f);
 }
 
 static void reference_broadcast(const pm_reference *ref)
@@ -327,6 +332,7 @@ static const pm_case cases_broadcast[] = {
 
 const pm_op pm_op_broadcast = {
     .name = "broadcast",
+    .view = view_of_broadcast,
     .shape = shape_broadcast,
     .backward = backward_broadcast,
     .lower = lower_broadcast,

@@ -69,19 +69,21 @@ static bool lower(pm_lowering *lowering, const pm_product *p, uint32_t count, ui
     pm_spec(d, columns);
     pm_spec(d, p->layout == PM_ABT);
     pm_spec(d, has_bias);
-    pm_spec(d, has_residual);
+    pm_spec_epilogue(d, has_residual, pm_is(p->gate), p->activation);
     pm_spec(d, count);
     pm_push_u32(d, terms);
     push_three(d, first_group, count);
     push_three(d, n, count);
     push_three(d, b_first, count);
     push_three(d, bias_first, count);
+    pm_push_u32(d, p->gate_rows.first / 4);
     pm_bind_in(d, p->a, 4, 0);
     pm_bind_in(d, matrices, 4, 0);
     pm_bind_in(d, biases, 4, 0);
     pm_bind_in(d, has_residual ? p->residual : p->a, 4, 0);
     pm_bind_update(d, p->c, 0);
     for (uint32_t i = 1; i < PM_ROW_MATRICES; i++) pm_bind_out(d, i < count ? p[i].c : p->c, 0);
+    pm_bind_in(d, pm_is(p->gate) ? p->gate : p->a, 4, 0);
     pm_groups(d, groups, 1, 1, 0, 2.0 * columns_of_all * terms);
     return pm_dispatch_stays(lowering);
 }
@@ -89,6 +91,12 @@ static bool lower(pm_lowering *lowering, const pm_product *p, uint32_t count, ui
 bool pm_lower_row_product(pm_lowering *lowering, const pm_product *p, uint32_t terms)
 {
     return is_row_product(lowering->rules, p, terms) && lower(lowering, p, 1, terms);
+}
+
+/* Whether nothing but a bias is added. */
+static bool is_plain(const pm_product *p)
+{
+    return !pm_is(p->residual) && !pm_is(p->gate) && p->activation == 0;
 }
 
 static bool same_root(const pm_graph *graph, pm_tensor a, pm_tensor b)
@@ -105,8 +113,8 @@ bool pm_row_products_join(const pm_lowering *lowering, const pm_product *first, 
                  pm_same_place(graph, first->a, other->a) && same_root(graph, first->b, other->b) &&
                  same_root(graph, first->bias, other->bias);
     bool whole = first->k % 4 == 0 && first->n % 4 == 0 && other->n % 4 == 0;
-    bool plain = !pm_is(first->residual) && !pm_is(other->residual) &&
-                 (!pm_is(first->bias) || pm_on(rules, PM_BIAS_EPILOGUE));
+    bool plain =
+        is_plain(first) && is_plain(other) && (!pm_is(first->bias) || pm_on(rules, PM_BIAS_EPILOGUE));
     return pm_on(rules, PM_JOINED_PRODUCTS) && alike && whole && plain &&
            is_row_product(rules, first, first->k) && is_row_product(rules, other, other->k);
 }

@@ -2,7 +2,6 @@
 #include "ops/tile.h"
 
 #include "device/tuning.h"
-#include "ops/epilogue.h"
 #include "ops/row_product.h"
 #include "ops/slab.h"
 
@@ -167,6 +166,14 @@ static void bind_in(pm_dispatch *d, pm_tensor tensor, uint32_t stride, uint32_t 
     pm_bind_halo(d, halo);
 }
 
+static void push_gate(pm_dispatch *d, const pm_gate_rows *gate)
+{
+    pm_push_u32(d, gate->first / 4);
+    pm_push_u32(d, gate->sample / 4);
+    pm_push_u32(d, gate->row / 4);
+    pm_push_divisor(d, gate->rows ? gate->rows : 1);
+}
+
 static void lower_part(pm_lowering *lowering, const padded_product *q, const product_part *part,
                        const pm_tile *tile)
 {
@@ -174,13 +181,14 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
     enum { PART_ALL = 0, PART_FIRST = 1, PART_LATER = 2 };
     const pm_product *p = &q->p;
     bool batched = part->batched, bias = part->is_last && pm_is(p->bias), residual = pm_is(part->residual);
+    bool gate = part->is_last && pm_is(p->gate);
     uint32_t halo = part->in_parts ? PM_BIND_ALIGN : 0; /* a part may begin so far behind its binding */
     pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(tile, "matmul"), tile->lanes);
     pm_spec(d, tile->rows);
     pm_spec(d, tile->columns);
     pm_spec(d, pm_is_quads(p->n) && pm_is_quads(part->c_first));
     pm_spec(d, p->layout);
-    pm_spec(d, residual);
+    pm_spec_epilogue(d, residual, gate, part->is_last ? p->activation : 0);
     pm_spec(d, !part->in_parts ? PART_ALL : part->is_later ? PART_LATER : PART_FIRST);
     pm_spec_shared(d, lowering->rules, tile);
     const uint32_t numbers[] = {p->m,
@@ -199,6 +207,7 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
                                 part->column / 4,
                                 p->n};
     for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) pm_push_u32(d, numbers[i]);
+    push_gate(d, &p->gate_rows);
     bind_in(d, part->a, part->a_stride, halo);
     bind_in(d, part->b, part->b_stride, halo);
     if (bias) {
@@ -213,6 +222,11 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
     }
     pm_bind_update(d, part->c, part->c_stride);
     pm_bind_halo(d, halo);
+    if (gate) {
+        pm_bind_in(d, p->gate, 4, 0);
+    } else {
+        bind_in(d, part->a, part->a_stride, halo);
+    }
     pm_groups(d, tile->groups_x, tile->groups_y, batched ? p->batch : 1, batched ? 2 : 1,
               2.0 * p->m * part->columns * part->terms * (batched ? p->batch : 1));
 }

@@ -4,7 +4,7 @@
 #define PM_OPS_TILE_H
 
 #include "device/tuning.h"
-#include "ops/op.h"
+#include "ops/epilogue.h"
 
 /* One invocation computes rows x columns vec4s; the lanes of a workgroup lie 1 << log2_lanes wide, the others
  * below them. */
@@ -76,15 +76,18 @@ pm_tensor pm_padded(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32_t
  * for a stride is too large for any binding; the plan then says so. */
 uint32_t pm_stride_of(uint64_t elements);
 
-/* C[z] = op(A[z]) op(B[z]) (+ bias) (+ residual[z]), as pm_matmul. */
+/* C[z] = op(A[z]) op(B[z]) (+ bias) (* gate) (+ residual[z]), as pm_matmul, and an activation of that. */
 typedef struct pm_product {
     pm_layout layout;
     uint32_t m, n, k;
     uint32_t batch;            /* 1: A, B and C are single matrices */
     bool a_batched, b_batched; /* else one matrix serves the batch; for batch > 1 */
     pm_tensor a, b, bias, residual, c;
-    bool keeps_f32; /* in precision fast as well: nothing is rounded to f16 */
-    bool goes_on;   /* C has the sums of earlier terms, and these are added to them, one by one; no batch */
+    pm_tensor gate; /* only of single matrices with whole vec4s in C's rows, and fits in a binding */
+    pm_gate_rows gate_rows;
+    uint32_t activation; /* as pm_activation_of */
+    bool keeps_f32;      /* in precision fast as well: nothing is rounded to f16 */
+    bool goes_on; /* C has the sums of earlier terms, and these are added to them, one by one; no batch */
 } pm_product;
 
 /* Appends the dispatches of a product. */

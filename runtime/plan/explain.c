@@ -12,7 +12,8 @@ typedef struct writer {
 
 /* What all dispatches of one shader of one operator add up to. */
 typedef struct row {
-    const char *op, *shader;
+    char op[48]; /* "matmul + silu", where a node does for others */
+    const char *shader;
     uint32_t dispatches;
     double flops, milliseconds;
 } row;
@@ -41,17 +42,39 @@ static int by_cost(const void *a, const void *b)
     return x->flops < y->flops ? 1 : x->flops > y->flops ? -1 : strcmp(x->shader, y->shader);
 }
 
+static const char *kind_of(const pm_node *node)
+{
+    return node->op->kind ? node->op->kind(node) : node->op->name;
+}
+
+/* What the dispatch is of: a node, or all that it does the work of. */
+static void describe(const pm_plan *plan, const pm_dispatch *dispatch, char *text, size_t size)
+{
+    const pm_node *nodes = plan->graph->nodes;
+    const pm_absorbed *absorbed = &dispatch->absorbed;
+    (void)snprintf(text, size, "%s", nodes[absorbed->count ? absorbed->node[0] : dispatch->node].op->name);
+    for (uint32_t i = 1; i <= absorbed->count; i++) {
+        size_t used = strlen(text);
+        uint32_t node = i < absorbed->count ? absorbed->node[i] : dispatch->node;
+        (void)snprintf(text + used, size - used, " + %s", kind_of(&nodes[node]));
+    }
+}
+
 static uint32_t collect(const pm_plan *plan, row *rows)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < plan->n_pieces; i++) {
         const pm_piece *piece = &plan->pieces[i];
         const pm_dispatch *dispatch = &plan->dispatches[piece->dispatch];
-        const char *op = plan->graph->nodes[dispatch->node].op->name;
+        char op[sizeof rows->op];
         uint32_t r = 0;
+        describe(plan, dispatch, op, sizeof op);
         while (r < count && (strcmp(rows[r].op, op) != 0 || strcmp(rows[r].shader, dispatch->shader) != 0))
             r++;
-        if (r == count) rows[count++] = (row){.op = op, .shader = dispatch->shader};
+        if (r == count) {
+            rows[count] = (row){.shader = dispatch->shader};
+            memcpy(rows[count++].op, op, sizeof op);
+        }
         if (piece->base == 0) {
             rows[r].dispatches++;
             rows[r].flops += dispatch->flops;

@@ -1,5 +1,6 @@
 /* A plan: a graph made ready to run on one device. Making one goes through these files in this order:
  *
+ *   fuse.c     nodes that do what others do for them
  *   lower.c    live nodes -> dispatches (each operator's own rule)
  *   place.c    lifetimes -> an offset in a memory block for every root tensor
  *   pieces.c   dispatches -> pieces that keep the device's limits; pipelines and bindings
@@ -120,6 +121,11 @@ struct pm_plan {
 };
 
 pm_status pm_plan_lower(pm_plan *plan, pm_error *error);
+/* Rewrites nodes, a copy of the graph's; what others do then is not live any more. absorbed[n]: the nodes
+ * that node n does the work of. False when host memory ran out. */
+bool pm_plan_fuse(const pm_lowering *lowering, pm_node *nodes, bool *live, pm_absorbed *absorbed);
+/* Whether `node` writes anything that `other` uses. */
+bool pm_disturbs(const pm_graph *graph, const pm_node *node, const pm_node *other);
 
 /* plan/matrix_test.c: turns PM_MATRIX_UNITS off on a device that fails, at the first call, and
  * PM_MATRIX_ATTENTION at the first one for a graph with attention; see there. */

@@ -1,7 +1,7 @@
 // Y = X * W (+ bias) (+ per-sample) (+ residual), a cross-correlation of X [B, H, W, Cin] with weights [kh,
 // kw, Cin, Cout] into Y [B, Ho, Wo, Cout]: a matrix product whose rows are output pixels and whose terms are
 // (ky, kx, ci), added in that order from +0, whatever the tile; then the bias of the channel, then the
-// sample's own addend, then the residual.
+// sample's own addend, then the residual, then an activation (epilogue.glsl; no gate).
 //
 // Output pixel (y, x) sees, under tap (ky, kx), the point (y stride + ky - top, x stride + kx - left) of X
 // spread out by `spread`: X itself when that is 1. The data gradient of a convolution of stride s is a
@@ -13,8 +13,10 @@
 #ifndef PUMICE_CONV2D_GLSL
 #define PUMICE_CONV2D_GLSL
 
+#define PM_EPILOGUE_ID 5
+#include "epilogue.glsl"
+
 layout(constant_id = 4) const uint PER_SAMPLE = 0; // not there, bound whole, bound from the piece on
-layout(constant_id = 5) const bool HAS_RESIDUAL = false;
 // Weights above the device's storage range are bound some taps at a time, one dispatch each: all taps, the
 // first or later ones, whose sums go on from what Y holds.
 layout(constant_id = 6) const uint TAPS = 0;
@@ -81,7 +83,19 @@ void store_sums(Pixel at, uint quad, vec4 sum, vec4 addend)
         uint whole = PER_SAMPLE == 1 ? p.base * p.chunk + of_piece : of_piece;
         if (PER_SAMPLE != 0) v += per_sample(whole * pm_quads(p.out_channels) + quad);
         if (HAS_RESIDUAL) v += residual(pixel * pm_quads(p.out_channels) + quad);
+        if (ACTIVATES_IN_PLACE) v = pm_activation(ACTIVATION, v);
         PM_TILE_STORE(pixel, quad, p.out_channels, v)
+    }
+}
+
+// Of what store_sums has written: `row` counts the chunk's pixels, of which with spread 1 none are left out.
+void activate(uint row, uint quad)
+{
+    uint pixels = p.out_height * p.out_width;
+    if (row < samples_here() * pixels && quad < pm_quads(p.out_channels)) {
+        uint start = (gl_WorkGroupID.z * p.chunk * pixels + row) * p.out_channels;
+        PM_TILE_STORE_AT(start, quad, p.out_channels,
+                         pm_activation(ACTIVATION, tile_load(start, quad, p.out_channels)))
     }
 }
 

@@ -105,4 +105,7 @@ void main()
             store_sums(at, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
         }
     }
+    for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
+        activate(tile_row(p.log2_lanes) + i / TILE_COLUMNS, tile_quad(p.log2_lanes, i % TILE_COLUMNS));
+    }
 }

@@ -72,9 +72,14 @@ void main()
         }
     }
 
+    if (HAS_GATE) gate_to(row);
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
             store_sums(row + i, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
         }
+        if (HAS_GATE) gate_to_next();
+    }
+    for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
+        activate(row + i / TILE_COLUMNS, tile_quad(p.log2_lanes, i % TILE_COLUMNS));
     }
 }
