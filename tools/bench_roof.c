@@ -12,7 +12,7 @@ typedef struct multiply_add {
     uint32_t chains, rounds;
 } multiply_add;
 
-enum { INVOCATIONS = 1 << 18, ROUNDS = 16, LONGER = 16, TRIES = 3 };
+enum { INVOCATIONS = 1 << 18, ROUNDS = 4, LONGER = 16, TRIES = 3 };
 #define TOO_SHORT 1e-3 /* seconds, of which submitting would be a part */
 
 static void build_multiply_add(pm_graph *graph, const void *user)
@@ -36,7 +36,7 @@ static pm_status time_chains(pm_device *device, pm_precision precision, uint32_t
 static pm_status time_multiply_add(pm_device *device, pm_precision precision, bench_timing *out,
                                    pm_error *error)
 {
-    static const uint32_t chains[] = {1, 2, 3, 4, 6, 8};
+    static const uint32_t chains[] = {1, 2, 4, 6};
     uint32_t best = 0;
     double best_rate = 0;
     pm_status status = PM_OK;

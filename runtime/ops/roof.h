@@ -6,7 +6,7 @@
 #include "pumice.h"
 
 enum {
-    PM_ROOF_STEPS = 16, /* multiply-adds of a chain in one round; as in shaders/roof.comp */
+    PM_ROOF_STEPS = 64, /* multiply-adds of a chain in one round; as in shaders/roof.comp */
     PM_ROOF_MOST_CHAINS = 16,
     PM_ROOF_LANES = 1024, /* a multiple of all workgroups */
 };
