@@ -12,7 +12,7 @@ typedef struct multiply_add {
     uint32_t chains, rounds;
 } multiply_add;
 
-enum { INVOCATIONS = 1 << 18, ROUNDS = 4, LONGER = 16, TRIES = 3 };
+enum { INVOCATIONS = 1 << 18, ROUNDS = 16, LONGER = 16, TRIES = 3 };
 #define TOO_SHORT 1e-3 /* seconds, of which submitting would be a part */
 
 static void build_multiply_add(pm_graph *graph, const void *user)
