@@ -21,8 +21,8 @@ enum { MOST_ROWS = 64, MOST_BYTES = 32768 };
 static const struct {
     uint32_t wide, theirs;
     bool kept;
-} tries[] = {{1, 32, false}, {2, 32, false}, {4, 32, false}, {2, 32, true},
-             {4, 32, true},  {1, 32, true},  {2, 16, true},  {1, 16, true}};
+} tries[] = {{1, 32, false}, {2, 32, false}, {4, 32, false}, {1, 32, true},
+             {2, 32, true},  {4, 32, true},  {1, 16, true},  {2, 16, true}};
 
 static uint32_t most_of(uint32_t a, uint32_t b)
 {
@@ -35,10 +35,10 @@ static uint32_t lanes_of_row(const pm_rules *rules, const pm_attention_block *bl
     return block->wide * rules->matrix_subgroup / rules->matrix[0];
 }
 
-/* The arrays of attention_matrix.glsl, and three numbers of each of their rows. */
+/* The arrays of attention_matrix.glsl, and two numbers of each of their rows. */
 static uint32_t bytes_of(const pm_rules *rules, const pm_attention_block *block, uint32_t width)
 {
-    enum { HALF = 2, FLOAT = 4, NUMBERS = 3, PADDING = 8 };
+    enum { HALF = 2, FLOAT = 4, NUMBERS = 2, PADDING = 8 };
     uint32_t m = rules->matrix[0], rows = block->high * m, leaving = rows * block->wide * rules->matrix[1];
     return HALF * (2 * block->theirs + block->kept) * (width + PADDING) +
            HALF * rows * (block->theirs + PADDING) +
@@ -72,7 +72,7 @@ pm_attention_block pm_attention_block_for(const pm_rules *rules, uint32_t width,
     enum { TRIES = sizeof tries / sizeof tries[0], UNIT = 1024 };
     pm_attention_block best = {0};
     uint32_t m = rules->matrix[0], most = 0;
-    /* On Intel the gradients of keys and values spill, whatever the block. */
+    /* On Intel two results spill, whatever the block; and a single one, where it is one fragment wide. */
     if (results > 1 && rules->attention_fragments < 4) return best;
     for (uint32_t high = MOST_ROWS / m; high > 0; high /= 2) {
         if (high > 1 && high / 2 * m >= rows) continue; /* half of them suffice */
@@ -95,17 +95,19 @@ pm_attention_block pm_attention_block_for(const pm_rules *rules, uint32_t width,
 /* Of fewer queries or keys a block would be all but empty. */
 enum { LEAST_ROWS = 16 };
 
-/* A kernel: tensors and results of its own side. */
+/* A kernel: tensors and results of its own side; of the gradients of keys and values, which. */
 typedef struct kernel {
     const char *shader;
     uint32_t tensors, results;
-    bool over_keys;
     double products;
+    bool over_keys, wants_k, wants_v;
 } kernel;
 
-static const kernel forward = {"attention_matrix", 1, 1, false, 2};
-static const kernel query_gradient = {"attention_dq_matrix", 2, 1, false, 3};
-static const kernel key_gradients = {"attention_dkv_matrix", 2, 2, true, 4};
+static const kernel forward = {"attention_matrix", 1, 1, 2, .over_keys = false};
+static const kernel query_gradient = {"attention_dq_matrix", 2, 1, 3, .over_keys = false};
+static const kernel key_gradients = {"attention_dkv_matrix", 2, 2, 4, true, true, true};
+static const kernel key_gradient = {"attention_dkv_matrix", 2, 1, 3, true, true, false};
+static const kernel value_gradient = {"attention_dkv_matrix", 1, 1, 2, true, false, true};
 
 static void push_numbers(pm_dispatch *d, const pm_attention_geometry *g)
 {
@@ -145,6 +147,8 @@ static pm_dispatch *begin(pm_lowering *lowering, const pm_attention_geometry *g,
     (void)pm_rounds_fit(lowering, "attention", "sequences of this length", theirs);
     pm_dispatch *d = pm_dispatch_begin(lowering, kernel->shader, block.lanes);
     spec_numbers(d, rules, g, &block);
+    if (kernel->over_keys) pm_spec(d, kernel->wants_k);
+    if (kernel->over_keys) pm_spec(d, kernel->wants_v);
     push_numbers(d, g);
     d->subgroup = rules->matrix_subgroup;
     d->shared_bytes = block.shared_bytes;
@@ -185,10 +189,10 @@ bool pm_attention_append_dq_matrix(pm_lowering *lowering, const pm_node *node, p
     return true;
 }
 
-bool pm_attention_append_dkv_matrix(pm_lowering *lowering, const pm_node *node, pm_tensor deltas)
+static bool append_dkv(pm_lowering *lowering, const pm_node *node, pm_tensor deltas, const kernel *kernel)
 {
     pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
-    pm_dispatch *d = begin(lowering, &g, &key_gradients);
+    pm_dispatch *d = begin(lowering, &g, kernel);
     if (!d) return false;
     bind_rows(d, &g, node);
     pm_bind_in(d, node->in[DOUT], 4, pm_attention_query_stride(&g));
@@ -197,4 +201,12 @@ bool pm_attention_append_dkv_matrix(pm_lowering *lowering, const pm_node *node, 
     pm_bind_out(d, node->out[K], pm_attention_key_stride(&g));
     pm_bind_out(d, node->out[V], pm_attention_key_stride(&g));
     return true;
+}
+
+bool pm_attention_append_dkv_matrix(pm_lowering *lowering, const pm_node *node, pm_tensor deltas)
+{
+    /* Where there is a block for the gradient of keys, one for that of values needs less. */
+    return append_dkv(lowering, node, deltas, &key_gradients) ||
+           (append_dkv(lowering, node, deltas, &key_gradient) &&
+            append_dkv(lowering, node, deltas, &value_gradient));
 }
