@@ -162,6 +162,35 @@ static void blocks_that_nobody_sees_are_skipped(void **state)
     pm_graph_destroy(graph);
 }
 
+/* Where a device binds less than all samples at once, dispatches run in pieces, each of some of them. */
+static void pieces_have_the_same_bits(void **state)
+{
+    enum { RANGE = 16 << 10 };
+    size_t bytes;
+    void *values[2];
+    uint32_t pieces[2];
+    const pm_case *test = pm_op_attention.cases;
+    (void)state;
+    if (!pm_device_uses(device, PM_MATRIX_ATTENTION)) skip();
+    while (!is_case(test) || test->p[0] < 2) test++;
+    for (uint32_t k = 0; k < 2; k++) {
+        pm_error error = {0};
+        pm_plan *plan;
+        pm_graph *graph = pm_graph_create();
+        pm_plan_options options = {.precision = PM_FAST};
+        pm_tensor y = test->build(graph, test->p);
+        pm_tensor gradient = pm_backward(graph, pm_sum(graph, pm_mul(graph, y, y)));
+        pm_output(graph, gradient);
+        expect_ok(plan_within(k ? RANGE : 0, device, graph, &options, &plan, &error), &error);
+        pieces[k] = pm_plan_stats_of(plan).pieces;
+        values[k] = run_gradient(graph, plan, gradient, &bytes);
+    }
+    assert_true(pieces[1] >= pieces[0] + KERNELS);
+    assert_memory_equal(values[0], values[1], bytes);
+    free(values[0]);
+    free(values[1]);
+}
+
 /* Of decoding, and of what has no kernel, nothing runs by matrix units. */
 static void others_stay(void **state)
 {
@@ -213,6 +242,7 @@ int main(void)
         cmocka_unit_test(all_mixtures_are_right),
         cmocka_unit_test(both_kinds_agree),
         cmocka_unit_test(blocks_that_nobody_sees_are_skipped),
+        cmocka_unit_test(pieces_have_the_same_bits),
         cmocka_unit_test(others_stay),
         cmocka_unit_test(a_broken_kernel_is_noticed),
     };
