@@ -1,7 +1,8 @@
-// One row times a matrix, or up to three of them: c = a op(B), and epilogue.glsl, what a text needs for
-// its next token. There is nothing to keep of B, so an invocation has a few vec4s of columns and reads each
-// element once; every output adds its K products in order, from +0, as in matmul.comp. K and the lengths of B's rows are multiples of four, c may have any length. Of several matrices
-// one binding has all, and one all biases; each workgroup works on one of them.
+// One row times a matrix, or up to three of them: c = a op(B), and epilogue.glsl, what a text needs for its
+// next token. There is nothing to keep of B, so an invocation has a few vec4s of columns and reads each
+// element once; every output adds its K products in order, from +0, as in matmul.comp. K and the lengths of
+// B's rows are multiples of four, c may have any length. Of several matrices one binding has all, and one all
+// biases; each workgroup works on one of them.
 #version 460
 #include "pumice.glsl"
 

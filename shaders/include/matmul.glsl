@@ -1,9 +1,9 @@
 // What the kernels of a matrix product share: their constants and operands, and how a sum becomes an output.
 //
 // C[z] = op(A[z]) op(B[z]) (+ bias) (* gate) (+ D[z]), and an activation. Every output adds its K products in
-// order, from +0, whatever the tile; then epilogue.glsl: the bias of its column, its gate, its residual D. Matrices are row-major; op(A) is [M, K], op(B)
-// is [K, N]. K, and the lengths of all rows but C's, are multiples of four (N counts C's columns: B and D
-// have pm_quads(N) vec4s a row).
+// order, from +0, whatever the tile; then epilogue.glsl: the bias of its column, its gate, its residual D.
+// Matrices are row-major; op(A) is [M, K], op(B) is [K, N]. K, and the lengths of all rows but C's, are
+// multiples of four (N counts C's columns: B and D have pm_quads(N) vec4s a row).
 #ifndef PUMICE_MATMUL_GLSL
 #define PUMICE_MATMUL_GLSL
 
@@ -61,6 +61,7 @@ uint residual_start(uint z, uint row)
 }
 
 uint piece_row() { return (p.flags & IS_BATCHED) != 0 ? 0 : p.base * tile_group_rows(p.log2_lanes); }
+
 // The gate of the row at hand begins at vec4 gate_at, and that of so many rows, itself included, in its sample.
 uint gate_at, gate_left;
 
