@@ -11,16 +11,6 @@
 #define WIDTH "LP_NATIVE_VECTOR_WIDTH"
 #define CACHE "MESA_SHADER_CACHE_DIR"
 
-static bool has_avx512(void)
-{
-#if defined(__x86_64__) && defined(__GNUC__)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
-#else
-    return false;
-#endif
-}
-
 static int begin(void **state)
 {
     (void)state;
@@ -63,7 +53,7 @@ static void a_new_driver_has_wide_vectors(void **state)
 {
     (void)state;
     use_manifest("lvp_icd.new.json", "{\"ICD\": {\"api_version\": \"1.4.305\"}}");
-    expect_width(has_avx512() ? "512" : NULL);
+    expect_width(cli_has_wide_vectors() ? "512" : NULL);
 }
 
 static void one_of_several_is_enough(void **state)
@@ -73,7 +63,7 @@ static void one_of_several_is_enough(void **state)
     use_manifest("lvp_icd.new.json", "{\"ICD\": {\"api_version\": \"1.4.305\"}}");
     (void)snprintf(list, sizeof list, "/nowhere.json:%s:", getenv("VK_DRIVER_FILES"));
     assert_int_equal(unsetenv("VK_DRIVER_FILES") | setenv("VK_ICD_FILENAMES", list, 1), 0);
-    expect_width(has_avx512() ? "512" : NULL);
+    expect_width(cli_has_wide_vectors() ? "512" : NULL);
 }
 
 static void other_drivers_do_not_count(void **state)

@@ -27,9 +27,7 @@ static bool set_if_unset(const char *name, const char *value)
 #endif
 }
 
-#ifndef _WIN32
-
-static bool has_avx512(void)
+bool cli_has_wide_vectors(void)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -38,6 +36,8 @@ static bool has_avx512(void)
     return false;
 #endif
 }
+
+#ifndef _WIN32
 
 /* Whether a driver's manifest says that it has Vulkan 1.4 or later. */
 static bool is_new(const char *manifest)
@@ -111,7 +111,7 @@ static void keep_widths_apart(void)
 
 void cli_use_fast_vectors(void)
 {
-    if (has_avx512() && driver_is_new()) (void)set_if_unset(WIDTH, "512");
+    if (cli_has_wide_vectors() && driver_is_new()) (void)set_if_unset(WIDTH, "512");
     keep_widths_apart();
 }
 

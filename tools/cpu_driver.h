@@ -11,6 +11,8 @@
  * faster ones; else as the driver likes (docs/performance.md). And a folder of their own for what it
  * compiles, for each width that is asked for, here or by the user. */
 void cli_use_fast_vectors(void);
+/* Whether the processor has vectors of 512 bits, with all that the driver's code for them takes. */
+bool cli_has_wide_vectors(void);
 
 /* For text that is drawn token by token, `texts` at a time, by a model of so many parameters: no threads of
  * the driver's own if what a token takes is less than to hand its dispatches over to them. Whether the device

@@ -33,6 +33,17 @@ static uint32_t keys_seen(const pm_attention_geometry *g, uint32_t origin, uint3
     return seen < g->keys ? (uint32_t)seen : g->keys;
 }
 
+typedef void do_query(const pm_reference *ref, const pm_attention_geometry *g, head_at at, uint32_t query);
+
+static void each_query(const pm_reference *ref, do_query *function)
+{
+    pm_attention_geometry g = pm_attention_geometry_of(ref->graph, ref->node);
+    for (uint32_t head = 0; head < g.samples * g.heads; head++) {
+        head_at at = head_of(&g, head / g.heads, head % g.heads);
+        for (uint32_t i = 0; i < g.queries; i++) function(ref, &g, at, i);
+    }
+}
+
 static void reference_query(const pm_reference *ref, const pm_attention_geometry *g, head_at at, uint32_t i)
 {
     const double *q = ref->in[Q].f + at.q + i * g->width, *k = ref->in[K].f + at.k, *v = ref->in[V].f + at.k;
@@ -52,11 +63,7 @@ static void reference_query(const pm_reference *ref, const pm_attention_geometry
 
 void pm_attention_reference(const pm_reference *ref)
 {
-    pm_attention_geometry g = pm_attention_geometry_of(ref->graph, ref->node);
-    for (uint32_t head = 0; head < g.samples * g.heads; head++) {
-        head_at at = head_of(&g, head / g.heads, head % g.heads);
-        for (uint32_t i = 0; i < g.queries; i++) reference_query(ref, &g, at, i);
-    }
+    each_query(ref, reference_query);
 }
 
 static void reference_query_backward(const pm_reference *ref, const pm_attention_geometry *g, head_at at,
@@ -87,12 +94,8 @@ static void clear_gradients(const pm_reference *ref)
 
 void pm_attention_backward_reference(const pm_reference *ref)
 {
-    pm_attention_geometry g = pm_attention_geometry_of(ref->graph, ref->node);
     clear_gradients(ref);
-    for (uint32_t head = 0; head < g.samples * g.heads; head++) {
-        head_at at = head_of(&g, head / g.heads, head % g.heads);
-        for (uint32_t i = 0; i < g.queries; i++) reference_query_backward(ref, &g, at, i);
-    }
+    each_query(ref, reference_query_backward);
 }
 
 /* ---- What f16 may do to them --------------------------------------------------------------------------- */
@@ -163,11 +166,7 @@ static void query_rounding(const pm_reference *ref, const pm_attention_geometry 
 
 void pm_attention_rounding(const pm_reference *ref)
 {
-    pm_attention_geometry g = pm_attention_geometry_of(ref->graph, ref->node);
-    for (uint32_t head = 0; head < g.samples * g.heads; head++) {
-        head_at at = head_of(&g, head / g.heads, head % g.heads);
-        for (uint32_t i = 0; i < g.queries; i++) query_rounding(ref, &g, at, i);
-    }
+    each_query(ref, query_rounding);
 }
 
 static void query_backward_rounding(const pm_reference *ref, const pm_attention_geometry *g, head_at at,
@@ -198,10 +197,6 @@ static void query_backward_rounding(const pm_reference *ref, const pm_attention_
 
 void pm_attention_backward_rounding(const pm_reference *ref)
 {
-    pm_attention_geometry g = pm_attention_geometry_of(ref->graph, ref->node);
     clear_gradients(ref);
-    for (uint32_t head = 0; head < g.samples * g.heads; head++) {
-        head_at at = head_of(&g, head / g.heads, head % g.heads);
-        for (uint32_t i = 0; i < g.queries; i++) query_backward_rounding(ref, &g, at, i);
-    }
+    each_query(ref, query_backward_rounding);
 }
