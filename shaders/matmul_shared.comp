@@ -67,7 +67,6 @@ void fetch_b(uint slot, uint term, out vec4 terms[4])
     }
 }
 
-
 void place_row(uint row)
 {
     output_row = first_row() + row;

@@ -95,6 +95,7 @@ static void log_start(int argc, char **argv)
 static pm_status run(int argc, char **argv, const cli_line *line, pm_error *error)
 {
     pm_error ignored;
+    cli_use_fast_vectors(); /* before any device; of no use to --help */
     pm_status status = cli.log_path ? cli_log_open(cli.log_path, &cli.log, error) : PM_OK;
     if (status != PM_OK) return status;
     log_start(argc, argv);
@@ -107,7 +108,6 @@ static pm_status run(int argc, char **argv, const cli_line *line, pm_error *erro
 
 int main(int argc, char **argv)
 {
-    cli_use_fast_vectors();
     pm_plain_output();
     pm_error error = {0};
     cli_line line;

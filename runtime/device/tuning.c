@@ -23,9 +23,8 @@ const pm_tile_size *pm_tile_sizes(const pm_rules *rules, uint32_t kind, uint32_t
     return rules->is_cpu ? cpu_sizes : gpu_sizes;
 }
 
-/* The device has to be able to do it, whatever a file says; of matrix units' blocks that is seen to where
- * they are chosen. */
-static bool is_allowed(const pm_rules *rules, uint32_t kind, pm_tile_size size)
+/* Asked of what a file says, too. Whether a block of matrix units fits is seen to where it is chosen. */
+bool pm_tile_allowed(const pm_rules *rules, uint32_t kind, pm_tile_size size)
 {
     uint32_t count;
     const pm_tile_size *sizes = pm_tile_sizes(rules, kind, &count);
@@ -75,7 +74,7 @@ const pm_rules *pm_tuned_rules(const pm_rules *rules, const pm_tiled_shape *shap
     if (!tuning->measuring) note(tuning, shape);
     const pm_tuned *known = pm_tuning_find(tuning, shape);
     pm_tile_size size = tuning->measuring ? tuning->forced : known ? known->tile : (pm_tile_size){0, 0};
-    if (!is_allowed(rules, shape->kind, size)) return rules;
+    if (!pm_tile_allowed(rules, shape->kind, size)) return rules;
     *copy = *rules;
     uint32_t *pinned = matrix ? copy->matrix_block : copy->tile;
     pinned[0] = size.rows;

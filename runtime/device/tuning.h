@@ -48,6 +48,9 @@ typedef struct pm_tuning {
 /* Sizes that are tried on a device for a kind (pm_tiled): `count` of them in the order of preference. */
 const pm_tile_size *pm_tile_sizes(const pm_rules *rules, uint32_t kind, uint32_t *count);
 
+/* Whether a size is one of those, and the device has registers for it. */
+bool pm_tile_allowed(const pm_rules *rules, uint32_t kind, pm_tile_size size);
+
 /* The rules for the tile of a shape: `rules`, or a copy of them in *copy that pins the tile as it was
  * measured. The shape is noted among those that are asked for. */
 const pm_rules *pm_tuned_rules(const pm_rules *rules, const pm_tiled_shape *shape, pm_rules *copy);

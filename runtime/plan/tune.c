@@ -137,8 +137,7 @@ static pm_status tune_shape(pm_device *device, const pm_tiled_shape *shape, cons
     pm_status status = pm_time_shape(device, &s, best, precision, &rule, error);
     least = rule * GAIN;
     for (uint32_t i = 0; status == PM_OK && i < count; i++) {
-        bool fits = sizes[i].rows * sizes[i].columns <= device->rules.tile_vec4s;
-        if (!fits && precision != PM_FAST) continue;
+        if (!pm_tile_allowed(&device->rules, shape->kind, sizes[i])) continue;
         if (pm_seconds() > end) return PM_OK;
         status = pm_time_shape(device, &s, sizes[i], precision, &seconds, error);
         if (status != PM_OK || seconds >= least) continue;
