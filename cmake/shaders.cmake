@@ -1,6 +1,6 @@
 # The shader pipeline. Each shaders/NAME.comp becomes four SPIR-V modules, {storage, texel} x {exact, f32},
-# and all of them become one C file of words, which is compiled into the library. Of NAME_shared.comp there is one
-# more, for matrix units, and of NAME_matrix.comp that alone.
+# and all of them become one C file of words, which is compiled into the library. Of NAME_shared.comp there are two
+# more, for matrix units in f16 and in bf16, and of NAME_matrix.comp these alone.
 #
 # Precision f32: glslc -O, spirv-val.
 #
@@ -27,7 +27,8 @@ set(PUMICE_EXACT_PASSES --strip-debug --wrap-opkill --eliminate-dead-branches --
 set(PUMICE_GLSLC_FLAGS --target-env=vulkan1.2 -Werror
     -I ${PROJECT_SOURCE_DIR}/shaders/include -I ${PROJECT_SOURCE_DIR}/shaders)
 
-# The variants for matrix units (precision fast) want a glslc of 2024 or later, which may be another one.
+# The variants for matrix units (precision fast) want a glslc of 2024 or later, those in bf16 one of 2025, which may be
+# another one.
 set(PUMICE_MATRIX_GLSLC ${PUMICE_GLSLC} CACHE FILEPATH "the glslc for kernels that use matrix units")
 mark_as_advanced(PUMICE_MATRIX_GLSLC)
 
@@ -102,14 +103,20 @@ endfunction()
 # Adds the command that makes the variant of a shared-memory tile for matrix units, and sets `result` to its
 # file. Neither is it optimised, which spirv-opt has made wrong code of, nor looked at by spirv-val, whose older
 # versions do not know its types.
-function(pumice_compile_matrix_shader source result)
+function(pumice_compile_matrix_shader source bf16 result)
     get_filename_component(name ${source} NAME_WE)
-    set(base ${PROJECT_BINARY_DIR}/shaders/${name}.matrix)
+    set(variant ${name}.matrix)
+    set(defines -DPM_FMA -DPM_MATRIX)
+    if(bf16)
+        string(APPEND variant .bf16)
+        list(APPEND defines -DPM_BF16)
+    endif()
+    set(base ${PROJECT_BINARY_DIR}/shaders/${variant})
     add_custom_command(OUTPUT ${base}.spv
-        COMMAND ${PUMICE_MATRIX_GLSLC} ${PUMICE_GLSLC_FLAGS} -DPM_FMA -DPM_MATRIX
+        COMMAND ${PUMICE_MATRIX_GLSLC} ${PUMICE_GLSLC_FLAGS} ${defines}
             -MD -MF ${base}.d -MT ${base}.spv ${source} -o ${base}.spv
         DEPENDS ${source} DEPFILE ${base}.d
-        COMMENT "Shader ${name}.matrix" VERBATIM)
+        COMMENT "Shader ${variant}" VERBATIM)
     set(${result} ${base}.spv PARENT_SCOPE)
 endfunction()
 
@@ -121,6 +128,12 @@ function(pumice_embed_shaders result)
     if(NOT has_matrix)
         message(STATUS "Left out: kernels for matrix units (${PUMICE_MATRIX_GLSLC} does not know "
             "GL_KHR_cooperative_matrix; a newer glslc may be named by PUMICE_MATRIX_GLSLC)")
+    else()
+        pumice_glslc_knows(${PUMICE_MATRIX_GLSLC} GL_EXT_bfloat16 has_bf16)
+        if(NOT has_bf16)
+            message(STATUS "Left out: kernels for matrix units in bf16 (${PUMICE_MATRIX_GLSLC} does not know "
+                "GL_EXT_bfloat16)")
+        endif()
     endif()
     set(modules "")
     foreach(source ${sources})
@@ -139,8 +152,12 @@ function(pumice_embed_shaders result)
             continue()
         endif()
         if(has_matrix AND name MATCHES "_(shared|matrix)$")
-            pumice_compile_matrix_shader(${source} module)
+            pumice_compile_matrix_shader(${source} FALSE module)
             list(APPEND modules ${module})
+            if(has_bf16)
+                pumice_compile_matrix_shader(${source} TRUE module)
+                list(APPEND modules ${module})
+            endif()
         endif()
         if(name MATCHES "_matrix$")
             continue()

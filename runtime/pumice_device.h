@@ -15,8 +15,8 @@ typedef struct pm_device pm_device;
 
 /* How numbers are computed. PM_EXACT: f32, the same bits on every conformant driver. PM_F32: the same kernels
  * with fma, the same bits on one driver only. PM_FAST: as PM_F32, but matrix units multiply what they can,
- * with operands rounded to f16 and sums in f32; on a device without any (PM_MATRIX_UNITS) it is PM_F32. A
- * model trained so needs pm_loss_scale. */
+ * with operands rounded to f16 (without PM_MATRIX_F16 to bf16) and sums in f32; on a device without any
+ * (PM_MATRIX_UNITS) it is PM_F32. A model trained so needs pm_loss_scale. */
 typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1, PM_FAST = 2 } pm_precision;
 
 typedef enum pm_device_type {
@@ -45,9 +45,9 @@ typedef struct pm_device_facts {
     uint32_t buffer_alignment; /* every binding's offset is a multiple of it; at least 256 */
     uint32_t subgroup_size;
     bool subgroup_shows; /* invocations of a subgroup can show each other values, in two ways, and vote */
-    /* Rows, columns and terms of the fragments that matrix units multiply, f16 by f16 added up in f32, in
-     * subgroups of matrix_subgroup; 0: there are none that this build can use. */
-    uint32_t matrix[3], matrix_subgroup;
+    /* Rows, columns and terms of the fragments that matrix units multiply, f16 by f16 or bf16 by bf16 added
+     * up in f32, in subgroups of matrix_subgroup; 0: there are none that this build can use. */
+    uint32_t matrix[3], matrix_bf16[3], matrix_subgroup;
     bool subgroups_vary;    /* that size has to be asked for */
     float timestamp_period; /* nanoseconds a tick; 0: no timestamps */
     bool unified_memory;    /* device-local memory can be mapped */
@@ -86,6 +86,7 @@ typedef enum pm_feature {
     PM_SHARED_FETCHES,
     PM_SHARED_TILES,
     PM_MATRIX_UNITS,
+    PM_MATRIX_F16,
     PM_MATRIX_ATTENTION,
     PM_MAPPED_MEMORY,
     PM_COMPUTE_QUEUE,

@@ -111,6 +111,29 @@ static void check_attention(const pm_rules *rules, const pm_device_facts *facts)
     }
 }
 
+/* f16 where there is any, else bf16, where there is any; without both no matrix units. */
+static void check_formats(const pm_device_facts *facts)
+{
+    pm_device_facts other = *facts;
+    pm_device_limits limits = {0};
+    for (uint32_t has = 0; has < 4; has++) {
+        uint32_t f16 = has & 1u ? 16 : 0, bf16 = has & 2u ? 32 : 0;
+        for (uint32_t i = 0; i < 3; i++) {
+            other.matrix[i] = f16;
+            other.matrix_bf16[i] = bf16;
+        }
+        for (uint32_t off = 0; off < 2; off++) {
+            pm_rules rules = pm_rules_for(&other, &limits, off ? PM_BIT(PM_MATRIX_F16) : 0);
+            bool in_f16 = f16 && !off, units = in_f16 || bf16;
+            assert_true(pm_on(&rules, PM_MATRIX_UNITS) == units);
+            assert_true(pm_on(&rules, PM_MATRIX_ATTENTION) == units);
+            if (!units) continue;
+            assert_true(rules.bf16 == !in_f16);
+            assert_int_equal(rules.matrix[0], in_f16 ? f16 : bf16);
+        }
+    }
+}
+
 /* No GPU gets a tile that its rule has no registers for, whatever the shape, or more shared memory or lanes
  * than it has; and a tile that was asked for is taken as it is. */
 static void test_tiles_fit(void **state)
@@ -137,6 +160,7 @@ static void test_tiles_fit(void **state)
         check_attention(&rules, &facts);
         rules = pm_rules_for(&facts, &limits, PM_BIT(PM_MATRIX_UNITS));
         assert_false(pm_on(&rules, PM_MATRIX_ATTENTION));
+        check_formats(&facts);
         assert_true(pm_matrix_tile_for(&rules, 1, 1024, 1024).rows == 0);
         check_tiles(&rules, &facts);
         limits.tile[0] = 32;

@@ -80,11 +80,18 @@ static json_t *device_json(const pm_device_facts *facts, bool chosen)
         "unified_memory", (int)facts->unified_memory, "usable", (int)facts->usable, "chosen", (int)chosen);
 }
 
+static const char *matrix_shaders(void)
+{
+    if (!count_shaders(PM_SHADER_MATRIX)) return "none: its glslc was too old";
+    return count_shaders(PM_SHADER_MATRIX | PM_SHADER_BF16) ? "as well, in f16 and in bf16"
+                                                            : "as well, in f16 alone: its glslc was too old";
+}
+
 static void print_build(const pm_device *device)
 {
     printf("\nThis build (pumice " PM_VERSION
            "): %u shaders in precisions exact and f32; for matrix units (precision fast) %s.\n",
-           count_shaders(0), count_shaders(PM_SHADER_MATRIX) ? "as well" : "none: its glslc was too old");
+           count_shaders(0), matrix_shaders());
     if (!device) return;
     printf("On the device used: inputs are read through %s; tensors are %s.\n",
            pm_device_uses(device, PM_TEXEL_INPUTS) ? "texel buffers" : "storage buffers",

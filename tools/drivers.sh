@@ -179,7 +179,7 @@ pumice_in() {
 # ---- Compiling -------------------------------------------------------------------------------------------
 
 # compile NAME PLACE VARIABLE=VALUE...: the kernels of all precisions; of f32 only where it differs most, of fast those
-# for matrix units.
+# for matrix units, in f16 and in bf16.
 compile() {
     local name=$1 place=$2 op status=0
     shift 2
@@ -191,9 +191,16 @@ compile() {
     for op in matmul conv2d attention; do
         "${check[@]}" --precision f32 --op "$op" >>"$work/$name.compile" 2>>"$work/$name.log" || status=$?
     done
-    for op in matmul conv2d attention; do
-        "${check[@]}" --precision fast --op "$op" 2>>"$work/$name.log" |
-            awk '$2 == "fast"' >>"$work/$name.compile" || status=$?
+    local format
+    for format in fast fast-bf16; do
+        case $format in fast-bf16) # offered where f16 is, too, or nowhere
+            grep -q '^matmul_shared  *fast ' "$work/$name.compile" || break
+            check+=(--off matrix-f16) ;;
+        esac
+        for op in matmul conv2d attention; do
+            "${check[@]}" --precision fast --op "$op" 2>>"$work/$name.log" |
+                awk -v format="$format" '$2 == format' >>"$work/$name.compile" || status=$?
+        done
     done
     if [ "$status" != 0 ]; then
         say "$name: failed with status $status: $(tail -n 1 "$work/$name.log")"
@@ -262,6 +269,7 @@ LIST
     if has_root unstable; then
         jobs_of <<'LIST'
 amd_new navi31
+amd_new gfx1201
 nvidia turing-new unstable 0x162
 nvidia ada unstable 0x192
 nvidia hopper unstable 0x180

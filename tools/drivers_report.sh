@@ -78,7 +78,7 @@ ordered() {
 }
 
 names="lavapipe-12 lavapipe-13 lavapipe-unstable lavapipe-unstable-gpu swiftshader
-    polaris10-host polaris10 vega10-host vega10 navi10-host navi10 navi21-host navi21 navi31 navi31-new gfx1201
+    polaris10-host polaris10 vega10-host vega10 navi10-host navi10 navi21-host navi21 navi31 navi31-new gfx1201 gfx1201-new
     skl icl tgl adl dg2 mtl lnl bmg pascal turing turing-new ampere ada hopper blackwell adreno660 adreno740 apple-m1"
 
 compiles_table() {
@@ -99,10 +99,11 @@ compiles_table() {
                     split($3, c, ",")
                     units = c[11] " x " c[12] " x " c[13] ", subgroup " c[14]
                 }
+                if ($2 == "fast-bf16") bf16 = ", and in bf16"
             }
             END {
                 printf "| %s (%s) | %s | %d | %s | %d | %s | %s | %s |\n", gpu, device, driver, n,
-                    most ? most " (" at ")" : "-", bad, least == "" ? "-" : least, subgroup, units ? units : "-"
+                    most ? most " (" at ")" : "-", bad, least == "" ? "-" : least, subgroup, units ? units bf16 : "-"
             }' "$file"
     done
 }
@@ -206,6 +207,10 @@ $(hot_table "$1" f32 "$hot")
 Where they are offered; elsewhere precision fast is f32.
 
 $(hot_table "$1" fast "$loops;attention;attention_dq;attention_dkv")
+
+In bf16 (\`--off matrix-f16\`), which AMD's instructions round to only since gfx1250: before, that takes several.
+
+$(hot_table "$1" fast-bf16 "$loops;attention;attention_dq;attention_dkv")
 
 ## The inner loops
 

@@ -1,7 +1,7 @@
 /* The build's own tool for compiled shaders; it is not installed.
  *
  *   embed_shaders --exact IN.spv OUT.spv      marks the module for precision `exact` (spirv_exact.h)
- *   embed_shaders OUT.c [NAME[.texel][.fma].spv | NAME.matrix.spv ...]
+ *   embed_shaders OUT.c [NAME[.texel][.fma].spv | NAME.matrix[.bf16].spv ...]
  *                                             writes one C file that defines what device/shaders_embedded.h
  * declares */
 #include "device/shaders_embedded.h"
@@ -90,6 +90,7 @@ static pm_status parse_name(const char *path, shader *s, pm_error *error)
     if (strstr(dot, ".texel.")) s->variant |= PM_SHADER_TEXEL;
     if (strstr(dot, ".fma.")) s->variant |= PM_SHADER_FMA;
     if (strstr(dot, ".matrix.")) s->variant |= PM_SHADER_MATRIX;
+    if (strstr(dot, ".bf16.")) s->variant |= PM_SHADER_BF16;
     return PM_OK;
 }
 

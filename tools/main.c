@@ -51,7 +51,7 @@ const cli_option cli_global_options[] = {
      .fallback = "exact",
      .environment = "PUMICE_PRECISION",
      .help = "exact: the same bits on every device; f32: as fast as f32 "
-             "goes; fast: matrix units multiply in f16, if there are any"},
+             "goes; fast: matrix units multiply in 16 bits, if there are any"},
     {.name = "limit",
      .type = CLI_PARSED,
      .argument = "NAME=N,...",

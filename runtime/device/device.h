@@ -85,7 +85,7 @@ typedef struct pm_block {
 /* device/extensions.c: which of the extensions that have a use a device has; and the names of those to
  * enable. */
 typedef struct pm_offered {
-    bool budget, matrix, statistics, portability;
+    bool budget, matrix, bf16, statistics, portability;
 } pm_offered;
 pm_offered pm_extensions_offered(VkPhysicalDevice physical);
 enum { PM_MAX_EXTENSIONS = 8 };

@@ -29,6 +29,7 @@ pm_offered pm_extensions_offered(VkPhysicalDevice physical)
         .budget = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME),
         .matrix = has(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
                   has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
+        .bf16 = has(list, count, VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME),
         .statistics = has(list, count, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME),
         .portability = has(list, count, PORTABILITY_SUBSET),
     };
@@ -46,6 +47,7 @@ uint32_t pm_device_extensions(pm_device *device, const pm_offered *offered,
     if (pm_on(&device->rules, PM_MATRIX_UNITS)) {
         names[chosen++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
         names[chosen++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+        if (device->rules.bf16) names[chosen++] = VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME;
     }
     if (offered->portability) names[chosen++] = PORTABILITY_SUBSET;
     return chosen;

@@ -22,7 +22,9 @@ static const struct {
                          "products and convolutions of a GPU (or without cpu-kernels) go through "
                          "shared memory; off: register tiles"},
     [PM_MATRIX_UNITS] = {"matrix-units",
-                         "in precision fast matrix units multiply, in f16; off: as precision f32"},
+                         "in precision fast matrix units multiply, in 16 bits; off: as precision f32"},
+    [PM_MATRIX_F16] = {"matrix-f16",
+                       "they do in f16; off: in bf16, which has the range of f32, or not at all"},
     [PM_MATRIX_ATTENTION] = {"matrix-attention",
                              "attention is multiplied by matrix units, too; off: as precision f32"},
     [PM_MAPPED_MEMORY] = {"mapped-memory", "the host writes into tensors; off: through a staging buffer"},
@@ -93,6 +95,8 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
         return pm_showing_of(facts) != PM_SHOWS_SLOWLY;
     case PM_MATRIX_UNITS:
     case PM_MATRIX_ATTENTION:
+        return facts->matrix_subgroup != 0 && (facts->matrix[0] != 0 || facts->matrix_bf16[0] != 0);
+    case PM_MATRIX_F16:
         return facts->matrix_subgroup != 0 && facts->matrix[0] != 0;
     case PM_MAPPED_MEMORY:
         return facts->unified_memory;

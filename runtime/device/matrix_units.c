@@ -7,18 +7,19 @@
 
 enum { MOST_SHAPES = 64 };
 
-/* Whether the compiler that built this knew the extension. */
-static bool is_built(void)
+/* Whether the compiler that built this knew the extension that such shaders need. */
+static bool is_built(uint32_t variant)
 {
     for (uint32_t i = 0; i < pm_shader_binary_count; i++) {
-        if (pm_shader_binaries[i].variant == PM_SHADER_MATRIX) return true;
+        if (pm_shader_binaries[i].variant == variant) return true;
     }
     return false;
 }
 
-static bool fits(const VkCooperativeMatrixPropertiesKHR *p)
+/* `type`: of the operands' elements. */
+static bool fits(const VkCooperativeMatrixPropertiesKHR *p, int type)
 {
-    bool types = p->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+    bool types = (int)p->AType == type && (int)p->BType == type &&
                  p->CType == VK_COMPONENT_TYPE_FLOAT32_KHR && p->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
     /* Of which blocks of 64 and of 32 terms are multiples, and whose rows are whole vec4s. */
     bool sizes = p->MSize && p->NSize && p->KSize && 32 % p->MSize == 0 && 32 % p->NSize == 0 &&
@@ -26,7 +27,7 @@ static bool fits(const VkCooperativeMatrixPropertiesKHR *p)
     return types && sizes && p->scope == VK_SCOPE_SUBGROUP_KHR && !p->saturatingAccumulation;
 }
 
-static void find_shape(VkInstance instance, VkPhysicalDevice physical, uint32_t shape[3])
+static void find_shape(VkInstance instance, VkPhysicalDevice physical, int type, uint32_t shape[3])
 {
     VkCooperativeMatrixPropertiesKHR list[MOST_SHAPES];
     uint32_t count = MOST_SHAPES, largest = 0;
@@ -40,7 +41,7 @@ static void find_shape(VkInstance instance, VkPhysicalDevice physical, uint32_t 
     if (result != VK_SUCCESS && result != VK_INCOMPLETE) return;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = list[i].MSize * list[i].NSize * list[i].KSize;
-        if (!fits(&list[i]) || size <= largest) continue;
+        if (!fits(&list[i], type) || size <= largest) continue;
         largest = size;
         shape[0] = list[i].MSize;
         shape[1] = list[i].NSize;
@@ -72,22 +73,27 @@ static uint32_t subgroup_of(VkPhysicalDevice physical, pm_device_facts *facts)
                                                                                                      : 0;
 }
 
-void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, pm_device_facts *facts)
+void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, bool bf16, pm_device_facts *facts)
 {
     pm_matrix_features has;
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
                                           .pNext = &v12};
-    pm_matrix_units_enable(&v12, &has);
+    pm_matrix_units_enable(&v12, bf16, &has);
     vkGetPhysicalDeviceFeatures2(physical, &features);
-    if (!is_built() || !v12.shaderFloat16 || !v12.vulkanMemoryModel || !has.matrix.cooperativeMatrix ||
-        !has.subgroups.subgroupSizeControl || !has.subgroups.computeFullSubgroups)
+    if (!is_built(PM_SHADER_MATRIX) || !v12.shaderFloat16 || !v12.vulkanMemoryModel ||
+        !has.matrix.cooperativeMatrix || !has.subgroups.subgroupSizeControl ||
+        !has.subgroups.computeFullSubgroups)
         return;
     facts->matrix_subgroup = subgroup_of(physical, facts);
-    if (facts->matrix_subgroup) find_shape(instance, physical, facts->matrix);
+    if (facts->matrix_subgroup == 0) return;
+    find_shape(instance, physical, VK_COMPONENT_TYPE_FLOAT16_KHR, facts->matrix);
+    bf16 = bf16 && has.bf16.shaderBFloat16Type && has.bf16.shaderBFloat16CooperativeMatrix;
+    if (bf16 && is_built(PM_SHADER_MATRIX | PM_SHADER_BF16))
+        find_shape(instance, physical, VK_COMPONENT_TYPE_BFLOAT16_KHR, facts->matrix_bf16);
 }
 
-void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, pm_matrix_features *features)
+void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, bool bf16, pm_matrix_features *features)
 {
     v12->shaderFloat16 = v12->vulkanMemoryModel = VK_TRUE;
     *features = (pm_matrix_features){
@@ -97,6 +103,13 @@ void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, pm_matrix_fea
         .subgroups = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
                       .pNext = v12->pNext,
                       .subgroupSizeControl = VK_TRUE,
-                      .computeFullSubgroups = VK_TRUE}};
+                      .computeFullSubgroups = VK_TRUE},
+        .bf16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR,
+                 .shaderBFloat16Type = VK_TRUE,
+                 .shaderBFloat16CooperativeMatrix = VK_TRUE}};
+    if (bf16) {
+        features->bf16.pNext = features->subgroups.pNext;
+        features->subgroups.pNext = &features->bf16;
+    }
     v12->pNext = &features->matrix;
 }

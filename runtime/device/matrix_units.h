@@ -32,18 +32,32 @@ typedef VkResult(VKAPI_PTR *PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKH
     VkPhysicalDevice physical, uint32_t *count, VkCooperativeMatrixPropertiesKHR *properties);
 #endif
 
+#ifndef VK_KHR_shader_bfloat16
+#define VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME "VK_KHR_shader_bfloat16"
+#define VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR ((VkStructureType)1000141000)
+#define VK_COMPONENT_TYPE_BFLOAT16_KHR 1000141000
+
+typedef struct VkPhysicalDeviceShaderBfloat16FeaturesKHR {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 shaderBFloat16Type, shaderBFloat16DotProduct, shaderBFloat16CooperativeMatrix;
+} VkPhysicalDeviceShaderBfloat16FeaturesKHR;
+#endif
+
 /* Structs to chain behind those of a device's creation, so that kernels for matrix units run there. */
 typedef struct pm_matrix_features {
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
     VkPhysicalDeviceSubgroupSizeControlFeaturesEXT subgroups;
+    VkPhysicalDeviceShaderBfloat16FeaturesKHR bf16; /* chained if it is used */
 } pm_matrix_features;
 
-/* Sets facts->matrix and facts->matrix_subgroup, of a device that has these extensions: to the largest
- * fragment of f16 x f16 -> f32 that a subgroup multiplies, or to 0 where something is missing, in the device
- * or in this build. */
-void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, pm_device_facts *facts);
+/* Sets facts->matrix, facts->matrix_bf16 and facts->matrix_subgroup, of a device that has these extensions
+ * (`bf16`: and VK_KHR_shader_bfloat16): to the largest fragments of f16 x f16 -> f32 and of
+ * bf16 x bf16 -> f32 that a subgroup multiplies, or to 0 where something is missing, in the device or in this
+ * build. */
+void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, bool bf16, pm_device_facts *facts);
 
-/* Chains what has to be enabled behind v12, which is the last of its chain. */
-void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, pm_matrix_features *features);
+/* Chains what has to be enabled behind v12, which is the last of its chain; `bf16`: for fragments of it. */
+void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, bool bf16, pm_matrix_features *features);
 
 #endif

@@ -59,6 +59,16 @@ pm_showing pm_showing_of(const pm_device_facts *facts)
     return facts->subgroup_size == 8 && has_avx2() ? PM_SHOWS_BY_SHUFFLE : PM_SHOWS_SLOWLY;
 }
 
+/* f16 rounds an eighth as much as bf16, and drivers that offer bf16 offer both. */
+static void choose_fragments(const pm_device_facts *facts, pm_rules *rules)
+{
+    rules->bf16 = !pm_on(rules, PM_MATRIX_F16);
+    rules->matrix_subgroup = facts->matrix_subgroup;
+    memcpy(rules->matrix, rules->bf16 ? facts->matrix_bf16 : facts->matrix, sizeof rules->matrix);
+    if (rules->matrix[0] == 0) rules->on &= ~PM_BIT(PM_MATRIX_UNITS);
+    if (!pm_on(rules, PM_MATRIX_UNITS)) rules->on &= ~PM_BIT(PM_MATRIX_ATTENTION);
+}
+
 pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint64_t off)
 {
     pm_rules rules = {
@@ -87,7 +97,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
     for (uint32_t i = 0; i < PM_FEATURES; i++) {
         if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= PM_BIT(i);
     }
-    if (!pm_on(&rules, PM_MATRIX_UNITS)) rules.on &= ~PM_BIT(PM_MATRIX_ATTENTION);
+    choose_fragments(facts, &rules);
     /* PM_TEXEL_INPUTS: CPU drivers check loads from storage buffers lane by lane; texel fetches are one
      * straight vector load, two to three times faster. PM_EVEN_VIEWS: lavapipe compiles a kernel anew, for
      * half a second, when a buffer's size becomes a power of two or stops being one, and when bits 8 to 15 of
@@ -104,13 +114,11 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.attention_block = 32;
         rules.attention_bytes = 8u << 20;
         rules.near_terms = 512;
-        rules.idle =
-            rules.on & (PM_BIT(PM_SHARED_TILES) | PM_BIT(PM_MATRIX_UNITS) | PM_BIT(PM_MATRIX_ATTENTION));
+        rules.idle = rules.on & (PM_BIT(PM_SHARED_TILES) | PM_BIT(PM_MATRIX_UNITS) | PM_BIT(PM_MATRIX_F16) |
+                                 PM_BIT(PM_MATRIX_ATTENTION));
         rules.on &= ~rules.idle;
     }
     if (!rules.is_cpu || rules.gemm_lanes != facts->subgroup_size) rules.on &= ~PM_BIT(PM_SHARED_FETCHES);
-    memcpy(rules.matrix, facts->matrix, sizeof rules.matrix);
-    rules.matrix_subgroup = facts->matrix_subgroup;
     if (pm_on(&rules, PM_SHARED_TILES) || pm_on(&rules, PM_MATRIX_UNITS)) {
         rules.shared_lanes = facts->max_invocations < 256 ? facts->max_invocations : 256;
         rules.shared_bytes = facts->max_shared_bytes;

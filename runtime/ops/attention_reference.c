@@ -98,10 +98,10 @@ void pm_attention_backward_reference(const pm_reference *ref)
     each_query(ref, reference_query_backward);
 }
 
-/* ---- What f16 may do to them --------------------------------------------------------------------------- */
+/* ---- What 16 bits may do to them ----------------------------------------------------------------------- */
 
 /* Precision fast, by matrix units. Let x be what is exact and x' what the kernels have, d(x) how far rounding
- * x to f16 may move it (pm_f16_rounding), and s_ij a score times the scale. Rounded rows give
+ * x to 16 bits may move it (pm_half_rounding), and s_ij a score times the scale. Rounded rows give
  *
  *     |s_ij' - s_ij| <= e_ij = scale sum_c |q| d(k) + d(q) |k| + d(q) d(k),
  *
@@ -110,26 +110,28 @@ void pm_attention_backward_reference(const pm_reference *ref)
  *     |L_i' - L_i| <= E_i = log sum_j p_ij exp e_ij        (from below, too: by Jensen's inequality)
  *     p_ij exp(-e_ij - E_i) <= p_ij' <= p_ij exp(e_ij + E_i).
  *
- * A weight, exp(s_ij' - the largest score so far), is rounded to f16 before it is multiplied, which is 2^-10
- * of it; or it is lost, where it is below 2^-14. The gradients take L_i as it is, and there E_i is 0. */
+ * A weight, exp(s_ij' - the largest score so far), is rounded so before it is multiplied, by the format's
+ * share of it; or it is lost, where it is below the least. The gradients take L_i as it is, and there E_i is
+ * 0. */
 
 /* How far the inner product of two rounded rows may be from that of the rows. */
-static double inner_moves(const pm_attention_geometry *g, const double *a, const double *b)
+static double inner_moves(const pm_half_format *half, const pm_attention_geometry *g, const double *a,
+                          const double *b)
 {
     double sum = 0.0;
     for (uint32_t c = 0; c < g->head_width; c++) {
-        double da = pm_f16_rounding(a[c]), db = pm_f16_rounding(b[c]);
+        double da = pm_half_rounding(half, a[c]), db = pm_half_rounding(half, b[c]);
         sum += fabs(a[c]) * db + da * fabs(b[c]) + da * db;
     }
     return sum;
 }
 
-/* How far a weight of f16 may be from p, which exp(e) multiplies or divides at most; `largest`: what the
+/* How far a weight of 16 bits may be from p, which exp(e) multiplies or divides at most; `largest`: what the
  * weight is relative to. */
-static double weight_moves(double p, double e, double largest)
+static double weight_moves(const pm_half_format *half, double p, double e, double largest)
 {
-    bool may_be_lost = p / largest * exp(-e) < 0x1p-14;
-    return p * (exp(e) * (1.0 + 0x1p-10) - 1.0) + (may_be_lost ? p : 0.0);
+    bool may_be_lost = p / largest * exp(-e) < half->least;
+    return p * (exp(e) * (1.0 + half->share) - 1.0) + (may_be_lost ? p : 0.0);
 }
 
 static void query_rounding(const pm_reference *ref, const pm_attention_geometry *g, head_at at, uint32_t i)
@@ -141,10 +143,10 @@ static void query_rounding(const pm_reference *ref, const pm_attention_geometry 
     double top = -INFINITY, total = 0.0, moved = 0.0, most = 0.0, scale = 1.0 / sqrt((double)g->head_width);
     for (uint32_t j = 0; j < seen; j++) {
         top = fmax(top, inner(g, q, k + j * g->kv_width) * scale);
-        most = fmax(most, inner_moves(g, q, k + j * g->kv_width) * scale);
+        most = fmax(most, inner_moves(ref->half, g, q, k + j * g->kv_width) * scale);
     }
     for (uint32_t j = 0; j < seen; j++) {
-        double e = inner_moves(g, q, k + j * g->kv_width) * scale;
+        double e = inner_moves(ref->half, g, q, k + j * g->kv_width) * scale;
         double weight = exp(inner(g, q, k + j * g->kv_width) * scale - top);
         total += weight;
         moved += weight * exp(e);
@@ -152,12 +154,12 @@ static void query_rounding(const pm_reference *ref, const pm_attention_geometry 
     double all = log(moved / total); /* E_i */
     for (uint32_t c = 0; c < g->head_width; c++) out[c] = 0.0;
     for (uint32_t j = 0; j < seen; j++) {
-        double e = inner_moves(g, q, k + j * g->kv_width) * scale;
+        double e = inner_moves(ref->half, g, q, k + j * g->kv_width) * scale;
         double p = exp(inner(g, q, k + j * g->kv_width) * scale - top) / total;
         /* The largest score may have moved by `most`. */
-        double w = weight_moves(p, e + all, exp(most) / total);
+        double w = weight_moves(ref->half, p, e + all, exp(most) / total);
         for (uint32_t c = 0; c < g->head_width; c++) {
-            double x = v[j * g->kv_width + c], dx = pm_f16_rounding(x);
+            double x = v[j * g->kv_width + c], dx = pm_half_rounding(ref->half, x);
             out[c] += w * (fabs(x) + dx) + p * dx;
         }
     }
@@ -178,16 +180,17 @@ static void query_backward_rounding(const pm_reference *ref, const pm_attention_
     for (uint32_t j = 0; j < keys_seen(g, g->keys - g->queries, i); j++) {
         const double *k = ref->in[K].f + at.k + j * g->kv_width, *v = ref->in[V].f + at.k + j * g->kv_width;
         double *dk = ref->out[K].f + at.k + j * g->kv_width, *dv = ref->out[V].f + at.k + j * g->kv_width;
-        double e = inner_moves(g, q, k) * scale, more = exp(e);
+        double e = inner_moves(ref->half, g, q, k) * scale, more = exp(e);
         double p = exp(inner(g, q, k) * scale - ref->in[LOG_SUMS].f[at.log_sums + i]);
-        double w = weight_moves(p, e, 1.0), ds = fabs(p * (inner(g, dout, v) - delta));
+        double w = weight_moves(ref->half, p, e, 1.0), ds = fabs(p * (inner(g, dout, v) - delta));
         /* What p and the inner product of dO and V do to dS; then its own rounding, or loss. */
-        double moves = ds * (more - 1.0) + p * more * inner_moves(g, dout, v), largest = ds + moves;
-        if (ds - moves < 0x1p-14) moves += fmin(largest, 0x1p-14);
-        moves += largest * 0x1p-10;
+        double moves = ds * (more - 1.0) + p * more * inner_moves(ref->half, g, dout, v),
+               largest = ds + moves;
+        if (ds - moves < ref->half->least) moves += fmin(largest, ref->half->least);
+        moves += largest * ref->half->share;
         for (uint32_t c = 0; c < g->head_width; c++) {
-            double d_dout = pm_f16_rounding(dout[c]), d_k = pm_f16_rounding(k[c]),
-                   d_q = pm_f16_rounding(q[c]);
+            double d_dout = pm_half_rounding(ref->half, dout[c]), d_k = pm_half_rounding(ref->half, k[c]),
+                   d_q = pm_half_rounding(ref->half, q[c]);
             dv[c] += w * (fabs(dout[c]) + d_dout) + p * d_dout;
             dq[c] += scale * (moves * (fabs(k[c]) + d_k) + ds * d_k);
             dk[c] += scale * (moves * (fabs(q[c]) + d_q) + ds * d_q);

@@ -258,9 +258,11 @@ void pm_lower_by_blocks(pm_lowering *lowering, const pm_node *node, uint32_t row
     lowering->first_row = 0;
 }
 
-double pm_f16_rounding(double x)
+const pm_half_format pm_f16 = {0x1p-10, 0x1p-14}, pm_bf16 = {0x1p-7, 0x1p-126};
+
+double pm_half_rounding(const pm_half_format *format, double x)
 {
-    return fabs(x) < 0x1p-14 ? fabs(x) : fabs(x) * 0x1p-10;
+    return fabs(x) < format->least ? fabs(x) : fabs(x) * format->share;
 }
 
 pm_tensor pm_case_leaf(pm_graph *graph, const char *name, pm_shape shape, float scale)

@@ -151,9 +151,15 @@ void pm_lower_by_blocks(pm_lowering *lowering, const pm_node *node, uint32_t row
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */
 
-/* How far rounding to f16 moves x at most: by 2^-10 of it, to whichever side, or to zero where f16 would be
- * denormal. */
-double pm_f16_rounding(double x);
+/* A format of 16 bits that matrix units multiply: rounding moves a number by `share` of it at most, to
+ * whichever side, or to zero, if it is smaller than `least` and the format would have it denormal. */
+typedef struct pm_half_format {
+    double share, least;
+} pm_half_format;
+extern const pm_half_format pm_f16, pm_bf16;
+
+/* How far rounding moves x at most. */
+double pm_half_rounding(const pm_half_format *format, double x);
 
 /* Host copies of a node's tensors: f for f32 (computed in double), u for u32 and u8 (one element each). */
 typedef struct pm_host {
@@ -168,6 +174,7 @@ typedef struct pm_reference {
     const pm_node *node;
     pm_host in[PM_MAX_INPUTS]; /* .count 0 where an optional input is absent */
     pm_host out[PM_MAX_OUTPUTS];
+    const pm_half_format *half; /* for pm_op.rounding: what operands are rounded to */
 } pm_reference;
 
 /* ---- Test cases ---------------------------------------------------------------------------------------- */
@@ -201,8 +208,8 @@ struct pm_strided;
 
 typedef struct pm_op {
     const char *name;
-    /* A sum of products of an element of input 0 and one of input 1, in precision fast rounded to f16; other
-     * inputs are added. */
+    /* A sum of products of an element of input 0 and one of input 1, in precision fast rounded to 16 bits;
+     * other inputs are added. */
     bool products;
     uint32_t updates; /* bit i: input i is a state that the node writes in place */
     void (*shape)(pm_graph *graph, pm_node *node);
@@ -224,8 +231,8 @@ typedef struct pm_op {
     struct pm_strided (*view)(const pm_graph *graph, const pm_node *node);
     const char *(*kind)(const pm_node *node); /* the name of this one, where the operator is several */
     void (*reference)(const pm_reference *ref);
-    /* Of an operator of several products, in precision fast: how far the rounding of operands to f16 may move
-     * each element of the outputs at most, into ref->out. NULL: it has none. */
+    /* Of an operator of several products, in precision fast: how far the rounding of operands to ref->half
+     * may move each element of the outputs at most, into ref->out. NULL: it has none. */
     void (*rounding)(const pm_reference *ref);
     const pm_case *cases;
     uint32_t n_cases;

@@ -171,7 +171,7 @@ static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, 
         .n_spec = dispatch->n_spec,
         .subgroup = dispatch->subgroup,
     };
-    if (dispatch->subgroup) key.variant = PM_SHADER_MATRIX;
+    if (dispatch->subgroup) key.variant = PM_SHADER_MATRIX | (plan->device->rules.bf16 ? PM_SHADER_BF16 : 0u);
     for (uint32_t b = 0; texels && b < dispatch->n_bind; b++) {
         if (dispatch->bind[b].access == PM_READ) key.texel_mask |= 1u << b;
     }

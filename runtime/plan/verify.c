@@ -2,6 +2,7 @@
 #include "plan/verify.h"
 
 #include "base/status.h"
+#include "device/device.h"
 #include "plan/reference.h"
 
 #include <math.h>
@@ -108,11 +109,18 @@ static void compare_f32(verification *v, const pm_op *op, const pm_host *want, c
 
 /* ---- Precision fast ------------------------------------------------------------------------------------ */
 
-static void map(pm_host *host, const pm_host *from, double *values, double (*function)(double))
+static const pm_half_format *half_format(const verification *v)
+{
+    return v->device->rules.bf16 ? &pm_bf16 : &pm_f16;
+}
+
+/* How large elements are, or, rounded, how far from what they were. */
+static void map(pm_host *host, const pm_host *from, double *values, const pm_half_format *rounded)
 {
     *host = *from;
     host->f = values;
-    for (uint32_t i = 0; i < from->count; i++) values[i] = function(from->f[i]);
+    for (uint32_t i = 0; i < from->count; i++)
+        values[i] = rounded ? pm_half_rounding(rounded, from->f[i]) : fabs(from->f[i]);
 }
 
 /* Of a sum of products a b, in which a and b move by da and db at most, how far each output does:
@@ -129,8 +137,8 @@ static double *bound_of_products(const verification *v, uint32_t node)
     bound = moved.out[0].f + out;
     memset(bound, 0, out * sizeof *bound);
     for (uint32_t term = 1; term < 4; term++) {
-        map(&moved.in[0], &ref.in[0], all, term & 1u ? pm_f16_rounding : fabs);
-        map(&moved.in[1], &ref.in[1], all + counts[0], term & 2u ? pm_f16_rounding : fabs);
+        map(&moved.in[0], &ref.in[0], all, term & 1u ? half_format(v) : NULL);
+        map(&moved.in[1], &ref.in[1], all + counts[0], term & 2u ? half_format(v) : NULL);
         ref.node->op->reference(&moved);
         for (uint32_t i = 0; i < out; i++) bound[i] += moved.out[0].f[i];
     }
@@ -147,6 +155,7 @@ static double *bound_by_rule(const verification *v, uint32_t node)
     double *all = malloc(count * sizeof *all);
     if (!all) return NULL;
     for (uint32_t i = 0, at = 0; i < ref.node->n_out; at += ref.out[i++].count) ref.out[i].f = all + at;
+    ref.half = half_format(v);
     ref.node->op->rounding(&ref);
     return all;
 }

@@ -1,11 +1,11 @@
 // What the kernels of attention by matrix units share (precision fast), after FlashAttention-2 (2307.08691). A
 // workgroup has MINE neighbouring rows of one head ("mine": queries, or keys) and goes through the other side's rows
-// ("theirs"), THEIRS at a time. Operands are rounded to f16 on their way into shared memory; sums are f32.
+// ("theirs"), THEIRS at a time. Operands are rounded to 16 bits on their way into shared memory; sums are f32.
 //
 // HIGH x WIDE subgroups. Those of one strip, WIDE side by side, have FRAGMENT_M of the rows, and share out the columns
 // of their scores and of their results, which stay in registers to the end. Nobody knows where in a fragment a row
 // is. So scores go through shared memory, where a lane has a part of one row: what it makes of them is rounded to
-// f16, as weights, which are multiplied next.
+// 16 bits, as weights, which are multiplied next.
 #ifndef PUMICE_ATTENTION_MATRIX_GLSL
 #define PUMICE_ATTENTION_MATRIX_GLSL
 
@@ -41,11 +41,11 @@ const uint SCORE_COLUMNS = THEIRS / (FRAGMENT_N * BUSY);
 
 // Rows in shared memory, in vec4s, are padded so that neighbouring ones lie in different banks.
 const uint STRIDE = HEAD_QUADS + 2, SCORE_STRIDE = SCORE_QUADS + 1, WEIGHT_STRIDE = SCORE_QUADS + 2;
-shared f16vec4 rows[(2 * THEIRS + KEPT) * STRIDE]; // two tensors of theirs; mine, if they are kept
+shared PM_HALF4 rows[(2 * THEIRS + KEPT) * STRIDE]; // two tensors of theirs; mine, if they are kept
 const uint FRAGMENT_QUADS = FRAGMENT_M * FRAGMENT_N / 4;
 const uint LEAVING = HIGH * WIDE * FRAGMENT_QUADS; // a fragment of each subgroup, in the end
 shared vec4 scores[MINE * SCORE_STRIDE > LEAVING ? MINE * SCORE_STRIDE : LEAVING];
-shared f16vec4 weights[MINE * WEIGHT_STRIDE];
+shared PM_HALF4 weights[MINE * WEIGHT_STRIDE];
 shared float parts[MINE * LANES_OF_ROW]; // what the lanes of a row tell each other
 shared float factors[MINE];
 
@@ -111,7 +111,7 @@ float row_sum(float mine)
 
 // This lane's vec4 number v of scores, and of weights.
 vec4 score(uint v) { return scores[my_row * SCORE_STRIDE + my_quad + v]; }
-void set_weight(uint v, vec4 weight) { weights[my_row * WEIGHT_STRIDE + my_quad + v] = f16vec4(weight); }
+void set_weight(uint v, vec4 weight) { weights[my_row * WEIGHT_STRIDE + my_quad + v] = PM_HALF4(weight); }
 
 // The number of the first of those four among theirs.
 uint their_number(uint v) { return 4 * (my_quad + v); }
@@ -120,7 +120,7 @@ uint their_number(uint v) { return 4 * (my_quad + v); }
 #define ATTENTION_BRING(at, count, tensor, start, first)                          \
     for (uint i = gl_LocalInvocationID.x; i < (count) * HEAD_QUADS; i += LANES) { \
         rows[((at) + i / HEAD_QUADS) * STRIDE + i % HEAD_QUADS] =                 \
-            f16vec4(tensor(start((first) + i / HEAD_QUADS) + i % HEAD_QUADS));    \
+            PM_HALF4(tensor(start((first) + i / HEAD_QUADS) + i % HEAD_QUADS));    \
     }
 
 // Both tensors of theirs, from row `first` on.

@@ -3,8 +3,17 @@
 #ifndef PUMICE_FRAGMENTS_GLSL
 #define PUMICE_FRAGMENTS_GLSL
 
-#define PM_FRAGMENT_A coopmat<float16_t, gl_ScopeSubgroup, FRAGMENT_M, FRAGMENT_K, gl_MatrixUseA>
-#define PM_FRAGMENT_B coopmat<float16_t, gl_ScopeSubgroup, FRAGMENT_K, FRAGMENT_N, gl_MatrixUseB>
+// The format that operands are rounded to, and four of it.
+#ifdef PM_BF16
+#define PM_HALF bfloat16_t
+#define PM_HALF4 bf16vec4
+#else
+#define PM_HALF float16_t
+#define PM_HALF4 f16vec4
+#endif
+
+#define PM_FRAGMENT_A coopmat<PM_HALF, gl_ScopeSubgroup, FRAGMENT_M, FRAGMENT_K, gl_MatrixUseA>
+#define PM_FRAGMENT_B coopmat<PM_HALF, gl_ScopeSubgroup, FRAGMENT_K, FRAGMENT_N, gl_MatrixUseB>
 #define PM_FRAGMENT_SUMS coopmat<float, gl_ScopeSubgroup, FRAGMENT_M, FRAGMENT_N, gl_MatrixUseAccumulator>
 
 #endif

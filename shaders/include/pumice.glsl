@@ -6,8 +6,8 @@
 //             buffers.
 //   PM_FMA    precision f32: PM_MAD is one fma(). Without it (precision exact) the build marks every
 //             multiply, add and subtract of the module NoContraction, so that all drivers round each alone.
-// A shared-memory tile (NAME_shared.comp) is compiled once more, with PM_MATRIX: for matrix units, which precision
-// fast uses. NAME_matrix.comp is for these alone.
+// A shared-memory tile (NAME_shared.comp) is compiled twice more, with PM_MATRIX: for matrix units, which precision
+// fast uses, in f16, and with PM_BF16 in bf16. NAME_matrix.comp is for these alone.
 //
 // Inputs are functions of an element index: PM_INPUT(0, x) gives float x(uint i); PM_INPUT4(0, x) gives vec4
 // x(uint i), where i counts groups of four; PM_INPUT_UINT(0, x) gives uint x(uint i). Outputs are arrays:
@@ -21,7 +21,11 @@
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
+#ifdef PM_BF16
+#extension GL_EXT_bfloat16 : require
+#else
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#endif
 #endif
 
 #ifdef PM_TEXEL

@@ -20,7 +20,7 @@
 //   finish(quad, sum)           stores them.
 // Rows and columns are counted from the block's first.
 //
-// With PM_MATRIX (precision fast) elements are rounded to f16 on their way into shared memory, and the device's
+// With PM_MATRIX (precision fast) elements are rounded to 16 bits on their way into shared memory, and the device's
 // matrix units multiply the blocks: tile_matrix.glsl.
 #ifndef PUMICE_TILE_SHARED_GLSL
 #define PUMICE_TILE_SHARED_GLSL
@@ -28,7 +28,8 @@
 #include "tile.glsl"
 
 #ifdef PM_MATRIX
-#define PM_STAGED f16vec4
+#include "fragments.glsl"
+#define PM_STAGED PM_HALF4
 #else
 #define PM_STAGED vec4
 #endif
