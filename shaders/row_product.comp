@@ -49,10 +49,8 @@ void store(uint which, uint quad, vec4 v)
 vec4 stored(uint quad)
 {
     if (p.n[0] % 4 == 0) return c_quads[quad];
-    vec4 v = vec4(0);
-    [[unroll]] for (uint i = 0; i < 4; i++) {
-        if (4 * quad + i < p.n[0]) v[i] = c_elements[4 * quad + i];
-    }
+    vec4 v;
+    PM_LOAD_INSIDE(c_elements, 0, quad, p.n[0], v)
     return v;
 }
 

@@ -172,13 +172,14 @@ typedef struct expectation {
     pm_precision precision;
     double error;                /* 0: the same bits */
     bool in_parts;               /* operands may not fit, so that less is fused */
+    bool some;                   /* a third of the cases: of a device that differs from another in little */
     const char *product, *image; /* kernels that are to run; NULL: whatever does */
 } expectation;
 
 static void compare(pm_device *on, const expectation *e)
 {
-    uint32_t wrong = 0, absorbed = 0, products = 0, images = 0;
-    for (uint32_t i = 0; i < CASES; i++) {
+    uint32_t wrong = 0, absorbed = 0, products = 0, images = 0, tried = 0;
+    for (uint32_t i = 0; i < CASES; i += e->some ? 3 : 1, tried++) {
         const struct graph_case *test = &cases[i];
         const char *kind = test->build == build_conv ? e->image : e->product;
         outcome one = run(on, 0, test, e->precision, kind ? kind : "");
@@ -197,9 +198,9 @@ static void compare(pm_device *on, const expectation *e)
         free(several.values);
     }
     assert_int_equal(wrong, 0);
-    assert_true(absorbed > CASES / 2);
-    if (e->product) assert_true(products > CASES / 2);
-    if (e->image) assert_true(images > 2);
+    assert_true(absorbed > tried / 2);
+    if (e->product) assert_true(products > tried / 2);
+    if (e->image) assert_true(images > tried / 12);
 }
 
 static void compare_on(pm_device_options options, expectation e)
@@ -217,9 +218,9 @@ static void own_tiles_have_the_same_bits(void **state)
 {
     (void)state;
     compare(device, &(expectation){0});
-    compare_on((pm_device_options){.limits = {.tile = {12, 3}}}, (expectation){0});
+    compare_on((pm_device_options){.limits = {.tile = {12, 3}}}, (expectation){.some = true});
     compare_on((pm_device_options){.off = PM_BIT(PM_TEXEL_INPUTS) | PM_BIT(PM_ROW_PRODUCTS)},
-               (expectation){0});
+               (expectation){.some = true});
 }
 
 static void register_tiles_have_the_same_bits(void **state)
@@ -228,6 +229,7 @@ static void register_tiles_have_the_same_bits(void **state)
     expectation e = {.product = "matmul", .image = "conv2d"};
     (void)state;
     compare_on((pm_device_options){.off = off}, e);
+    e.some = true;
     compare_on((pm_device_options){.off = off | PM_BIT(PM_CPU_KERNELS)}, e);
 }
 
@@ -255,6 +257,7 @@ static void shared_tiles_have_the_same_bits(void **state)
     (void)state;
     compare_on(options, e);
     options.limits = (pm_device_limits){.tile = {4, 2}, .shared = 16 * KIB, .invocations = 128};
+    e.some = true;
     compare_on(options, e);
 }
 
@@ -263,7 +266,7 @@ static void parts_have_the_same_bits(void **state)
     pm_device_options options = {.limits = {.storage_range = 64 * KIB}};
     (void)state;
     compare_on(options, (expectation){.in_parts = true});
-    options.off = PM_BIT(PM_CPU_KERNELS);
+    options.off = PM_BIT(PM_CPU_KERNELS); /* other kernels: all of it again */
     options.limits.tile[0] = 4;
     options.limits.tile[1] = 1;
     compare_on(options, (expectation){.in_parts = true});

@@ -208,7 +208,7 @@ Where they are offered; elsewhere precision fast is f32.
 
 $(hot_table "$1" fast "$loops;attention;attention_dq;attention_dkv")
 
-In bf16 (\`--off matrix-f16\`), which AMD's instructions round to only since gfx1250: before, that takes several.
+In bf16 (\`--off matrix-f16\`), where that is offered, too.
 
 $(hot_table "$1" fast-bf16 "$loops;attention;attention_dq;attention_dkv")
 

@@ -126,8 +126,8 @@ typedef struct padded_product {
 static bool turns_b(const pm_lowering *lowering, const pm_product *p)
 {
     enum { LEAST_ROWS = 1024, MOST_ELEMENTS = 1 << 22 };
-    return lowering->rules->is_cpu && pm_on(lowering->rules, PM_TURNED_PRODUCTS) && p->layout == PM_ABT &&
-           !p->b_batched && p->m >= LEAST_ROWS && (uint64_t)p->n * p->k <= MOST_ELEMENTS;
+    return pm_on(lowering->rules, PM_TURNED_PRODUCTS) && p->layout == PM_ABT && !p->b_batched &&
+           p->m >= LEAST_ROWS && (uint64_t)p->n * p->k <= MOST_ELEMENTS;
 }
 
 static padded_product pad_product(pm_lowering *lowering, pm_product p)

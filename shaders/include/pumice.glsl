@@ -95,6 +95,15 @@ uint pm_quads(uint elements) { return (elements + 3) / 4; }
         }                                                                               \
     }
 
+// Reads it into `v`, with zeros outside.
+#define PM_LOAD_INSIDE(name, start, quad, width, v)                              \
+    {                                                                            \
+        v = vec4(0);                                                             \
+        [[unroll]] for (uint c = 0; c < 4; c++) {                                \
+            if (4 * (quad) + c < (width)) v[c] = name[(start) + 4 * (quad) + c]; \
+        }                                                                        \
+    }
+
 // a * b + c: rounded twice in `exact`, once or twice (as the device likes) in `f32`.
 #ifdef PM_FMA
 #define PM_MAD(a, b, c) fma(a, b, c)

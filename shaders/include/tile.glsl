@@ -66,17 +66,15 @@ vec4 tile_b[4][TILE_COLUMNS];    // of four terms: the columns
 // The output, seen as vec4s and as elements. Where an operand is bound in parts, one dispatch each, a later
 // one goes on from what the one before left in the output (tile_load): then a sum has the order, and the
 // bits, that it has in one go.
-#define PM_TILE_OUTPUT(b)                                                        \
-    PM_INOUT4(b, out_quads);                                                     \
-    PM_INOUT(b, out_elements);                                                   \
-    vec4 tile_load(uint start, uint quad, uint width)                            \
-    {                                                                            \
-        if (WHOLE_QUADS) return out_quads[start / 4 + quad];                     \
-        vec4 v = vec4(0.0);                                                      \
-        [[unroll]] for (uint c = 0; c < 4; c++) {                                \
-            if (4 * quad + c < width) v[c] = out_elements[start + 4 * quad + c]; \
-        }                                                                        \
-        return v;                                                                \
+#define PM_TILE_OUTPUT(b)                                    \
+    PM_INOUT4(b, out_quads);                                 \
+    PM_INOUT(b, out_elements);                               \
+    vec4 tile_load(uint start, uint quad, uint width)        \
+    {                                                        \
+        if (WHOLE_QUADS) return out_quads[start / 4 + quad]; \
+        vec4 v;                                              \
+        PM_LOAD_INSIDE(out_elements, start, quad, width, v)  \
+        return v;                                            \
     }
 
 // Writes v to the vec4 of that number in a row of `width` elements; uses what PM_TILE_OUTPUT declares.
