@@ -5,7 +5,8 @@
 #include "pumice.glsl"
 #include "exact.glsl"
 
-layout(constant_id = 1) const bool AVERAGE = false;
+layout(constant_id = 1) const bool STEP = true; // of the parameters
+layout(constant_id = 2) const bool AVERAGE = false;
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -42,7 +43,7 @@ void main()
     PM_EACH_QUAD(i, p.count)
     {
         vec4 w = param[i];
-        if (apply) {
+        if (STEP && apply) {
             vec4 g = factor * gradient(i);
             vec4 m = pm_flush(PM_MAD(vec4(p.beta1), first[i], p.one_minus_beta1 * g));
             vec4 v = pm_flush(PM_MAD(vec4(p.beta2), second[i], p.one_minus_beta2 * (g * g)));

@@ -3,6 +3,7 @@
 #include "device_helpers.h"
 
 #include "networks/transformer.h"
+#include "ops/table.h"
 #include "plan/plan.h"
 
 #include <stdlib.h>
@@ -79,6 +80,121 @@ static void kernels_of_one_row_give_the_same_bits(void **state)
     assert_true(with.logits[1][0] != with.logits[4][0]);
 }
 
+/* ---- What operators do besides ------------------------------------------------------------------------- */
+
+static void *gradient_of(pm_device *on, const pm_case *test, size_t *bytes, uint32_t *dispatches)
+{
+    pm_plan *plan;
+    pm_graph *graph;
+    pm_tensor gradient = plan_gradient(on, test, &graph, &plan);
+    *dispatches = pm_plan_stats_of(plan).dispatches;
+    return run_gradient(graph, plan, gradient, bytes);
+}
+
+/* Modulation and SiLU in the kernels of a normalisation and of its gradient, and in their own. */
+static void normalisations_give_the_same_bits(void **state)
+{
+    pm_error error = {0};
+    pm_device *one, *several;
+    uint32_t more = 0, wrong = 0;
+    pm_device_options apart = {.off = PM_BIT(PM_NORM_ACTIVATION) | PM_BIT(PM_NORM_MODULATION)};
+    (void)state;
+    expect_ok(pm_device_open(NULL, &one, &error), &error);
+    expect_ok(pm_device_open(&apart, &several, &error), &error);
+    for (uint32_t i = 0; i < pm_op_norm.n_cases; i++) {
+        const pm_case *test = &pm_op_norm.cases[i];
+        size_t bytes, other_bytes;
+        uint32_t dispatches[2];
+        if (test->bench || test->large) continue;
+        void *want = gradient_of(one, test, &bytes, &dispatches[0]);
+        void *got = gradient_of(several, test, &other_bytes, &dispatches[1]);
+        assert_int_equal(bytes, other_bytes);
+        if (memcmp(want, got, bytes) != 0) print_error("%s: other bits\n", test->name);
+        wrong += memcmp(want, got, bytes) != 0;
+        more += dispatches[1] > dispatches[0];
+        free(want);
+        free(got);
+    }
+    assert_int_equal(wrong, 0);
+    assert_true(more > pm_op_norm.n_cases / 3);
+    pm_device_close(one);
+    pm_device_close(several);
+}
+
+/* silu(norm(x)) of two nodes; `keeps`: what is between them is wanted, too. */
+static uint32_t run_silu_behind(uint64_t off, bool keeps, float *y)
+{
+    enum { ROWS = 19, CHANNELS = 12 };
+    pm_error error = {0};
+    pm_device *own;
+    pm_plan *plan;
+    pm_graph *g = pm_graph_create();
+    pm_tensor x = pm_case_leaf(g, "x", PM_SHAPE(ROWS, CHANNELS), 1.0f);
+    pm_tensor u =
+        pm_layer_norm(g, x, (pm_norm_args){.gamma = pm_case_leaf(g, "g", PM_SHAPE(CHANNELS), 1.0f)});
+    pm_tensor v = pm_silu(g, u);
+    pm_output(g, v);
+    if (keeps) pm_output(g, u);
+    expect_ok(pm_device_open(&(pm_device_options){.off = off}, &own, &error), &error);
+    expect_ok(pm_plan_create(own, g, NULL, &plan, &error), &error);
+    run_once(plan);
+    read_from(plan, v, y, ROWS * CHANNELS * sizeof *y);
+    uint32_t dispatches = pm_plan_stats_of(plan).dispatches;
+    pm_plan_destroy(plan);
+    pm_graph_destroy(g);
+    pm_device_close(own);
+    return dispatches;
+}
+
+static void silu_behind_a_normalisation_is_absorbed(void **state)
+{
+    float with[19 * 12], without[19 * 12];
+    (void)state;
+    uint32_t fewer = run_silu_behind(0, false, with);
+    assert_int_equal(run_silu_behind(PM_BIT(PM_NORM_ACTIVATION), false, without), fewer + 1);
+    assert_memory_equal(with, without, sizeof with);
+    assert_int_equal(run_silu_behind(0, true, without), fewer + 1);
+    assert_memory_equal(with, without, sizeof with);
+}
+
+/* Two steps of the optimiser with a moving average: that, and the parameters. */
+static uint32_t run_optimizer(uint64_t off, float **values, size_t *bytes)
+{
+    pm_error error = {0};
+    pm_device *own;
+    pm_plan *plan;
+    pm_graph *g = pm_graph_create();
+    (void)pm_op_adamw.cases[0].build(g, pm_op_adamw.cases[0].p);
+    pm_tensor average = pm_find(g, "optimizer.ema"), params = pm_param_arena(g);
+    expect_ok(pm_device_open(&(pm_device_options){.off = off}, &own, &error), &error);
+    expect_ok(pm_plan_create(own, g, NULL, &plan, &error), &error);
+    run_once(plan);
+    *bytes = pm_bytes_of(g, average);
+    *values = malloc(2 * *bytes);
+    assert_non_null(*values);
+    assert_int_equal(pm_bytes_of(g, params), *bytes);
+    read_from(plan, average, *values, *bytes);
+    read_from(plan, params, *values + *bytes / sizeof **values, *bytes);
+    uint32_t dispatches = pm_plan_stats_of(plan).dispatches;
+    pm_plan_destroy(plan);
+    pm_graph_destroy(g);
+    pm_device_close(own);
+    return dispatches;
+}
+
+static void averages_have_the_same_bits(void **state)
+{
+    float *with, *without;
+    size_t bytes;
+    (void)state;
+    uint32_t fewer = run_optimizer(0, &with, &bytes);
+    assert_int_equal(run_optimizer(PM_BIT(PM_AVERAGE_EPILOGUE), &without, &bytes), fewer + 2);
+    assert_memory_equal(with, without, 2 * bytes);
+    assert_true(memcmp(with, with + bytes / sizeof *with, bytes) != 0);
+    free(with);
+    free(without);
+}
+
 /* ---- What may not be computed earlier ------------------------------------------------------------------ */
 
 enum { N = 8 };
@@ -135,6 +251,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_of_one_row_give_the_same_bits),
+        cmocka_unit_test(normalisations_give_the_same_bits),
+        cmocka_unit_test(silu_behind_a_normalisation_is_absorbed),
+        cmocka_unit_test(averages_have_the_same_bits),
         cmocka_unit_test(what_changes_in_between_is_not_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

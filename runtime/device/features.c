@@ -54,6 +54,13 @@ static const struct {
                                 "kernel of its own"},
     [PM_GATE_EPILOGUE] = {"gate-epilogue",
                           "products multiply by a gate that alone reads them; off: a kernel of its own"},
+    [PM_NORM_ACTIVATION] = {"norm-activation",
+                            "normalisations apply SiLU, and their gradients its; off: kernels of its own"},
+    [PM_NORM_MODULATION] = {"norm-modulation",
+                            "normalisations scale and shift by what modulates them; off: a kernel of its "
+                            "own"},
+    [PM_AVERAGE_EPILOGUE] = {"average-epilogue",
+                             "the optimiser's kernel updates the moving average; off: a kernel of its own"},
     [PM_GATED_UNITS] = {"gated-units", "silu(gate) * up is one kernel, and its gradients are; off: several"},
     [PM_TALL_PRODUCTS] = {"tall-products", "a batch of matrices times one is one product; off: one each"},
     [PM_TURNED_PRODUCTS] = {"turned-products",

@@ -22,6 +22,11 @@ uint32_t pm_activation_of(const pm_node *node)
     return node->op == &pm_op_unary ? PM_ATTR(unary_attr, node)->function : AFFINE;
 }
 
+bool pm_is_silu(const pm_node *node)
+{
+    return pm_activation_of(node) == SILU;
+}
+
 static const char *kind_of_unary(const pm_node *node)
 {
     static const char *const names[] = {"affine", "silu", "gelu", "sigmoid", "tanh"};
@@ -92,6 +97,11 @@ static void append_unary(pm_lowering *lowering, const unary_attr *attr, pm_tenso
     pm_bind_in(d, backward ? dy : x, 4, stride);
     pm_bind_out(d, y, stride);
     pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 0);
+}
+
+void pm_append_silu(pm_lowering *lowering, pm_tensor x, pm_tensor dy, pm_tensor y)
+{
+    append_unary(lowering, &(unary_attr){.function = SILU}, x, dy, y);
 }
 
 static void lower_unary(pm_lowering *lowering, const pm_node *node)

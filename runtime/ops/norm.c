@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/status.h"
+#include "ops/elementwise.h"
 #include "ops/table.h"
 
 #include <math.h>
@@ -295,10 +296,52 @@ static void lower_few_rows(pm_lowering *lowering, const pm_node *node, const pm_
     pm_groups(d, 1, g->rows, 1, 0, 8.0 * g->rows * g->channels);
 }
 
-static void lower_samples(pm_lowering *lowering, const pm_node *node)
+bool pm_norm_takes_silu_out(const pm_lowering *lowering, pm_node *node)
+{
+    pm_norm_attr *attr = (pm_norm_attr *)(void *)node->attr;
+    if (!attr->silu || pm_on(lowering->rules, PM_NORM_ACTIVATION)) return false;
+    attr->silu = false;
+    return true;
+}
+
+/* x seen as the normalised, where it only modulates. */
+static void append_apply(pm_lowering *lowering, const pm_node *node, const pm_tensor statistics[2],
+                         bool normalises, bool modulates, pm_tensor y)
 {
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
-    if (has_few_rows(lowering, &g)) {
+    pm_norm_grid grid = pm_norm_grid_of(lowering, &g, ROWS_PER_LANE);
+    pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(&g, "norm_apply"), ROWS_PER_LANE,
+                                   statistics[0], statistics[1]);
+    pm_spec(d, normalises);
+    pm_spec(d, modulates);
+    pm_bind_out(d, y, pm_norm_stride(&grid));
+    pm_norm_end(d, &grid, 4);
+}
+
+void pm_norm_append_apply(pm_lowering *lowering, const pm_node *node, pm_tensor mean, pm_tensor rstd,
+                          pm_tensor y)
+{
+    pm_tensor statistics[] = {mean, rstd};
+    bool modulated = pm_norm_geometry_of(lowering->graph, node).modulated;
+    if (!modulated || pm_on(lowering->rules, PM_NORM_MODULATION)) {
+        append_apply(lowering, node, statistics, true, true, y);
+        return;
+    }
+    pm_node modulation = *node, normalisation = *node;
+    ((pm_norm_attr *)(void *)normalisation.attr)->silu = false;
+    pm_shape shape = pm_shape_of(lowering->graph, node->in[PM_NORM_X]);
+    pm_tensor between = pm_scratch(lowering, PM_DTYPE_F32, pm_shape_count(shape));
+    modulation.in[PM_NORM_X] = pm_view(lowering->graph, between, 0, shape);
+    append_apply(lowering, &normalisation, statistics, true, false, modulation.in[PM_NORM_X]);
+    append_apply(lowering, &modulation, statistics, false, true, y);
+}
+
+/* Of a node without SiLU, or with one that the kernels apply. */
+static void lower_u(pm_lowering *lowering, const pm_node *node)
+{
+    pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
+    bool one_kernel = !g.modulated || pm_on(lowering->rules, PM_NORM_MODULATION);
+    if (one_kernel && has_few_rows(lowering, &g)) {
         lower_few_rows(lowering, node, &g);
         if (pm_dispatch_stays(lowering)) return;
     }
@@ -307,11 +350,28 @@ static void lower_samples(pm_lowering *lowering, const pm_node *node)
     } else {
         lower_group_moments(lowering, node, &g);
     }
-    pm_norm_grid grid = pm_norm_grid_of(lowering, &g, ROWS_PER_LANE);
-    pm_dispatch *d = pm_norm_begin(lowering, node, &grid, PM_NORM_SHADER(&g, "norm_apply"), ROWS_PER_LANE,
-                                   node->out[1], node->out[2]);
-    pm_bind_out(d, node->out[0], pm_norm_stride(&grid));
-    pm_norm_end(d, &grid, 4);
+    pm_norm_append_apply(lowering, node, node->out[1], node->out[2], node->out[0]);
+}
+
+static void lower_samples(pm_lowering *lowering, const pm_node *node)
+{
+    pm_node plain = *node;
+    bool apart = pm_norm_takes_silu_out(lowering, &plain);
+    if (apart) {
+        plain.out[0] = pm_scratch(lowering, PM_DTYPE_F32, pm_count_of(lowering->graph, node->out[0]));
+    }
+    lower_u(lowering, &plain);
+    if (apart) pm_append_silu(lowering, plain.out[0], PM_NONE, node->out[0]);
+}
+
+/* SiLU, where it alone reads what is normalised. */
+static bool absorb(const pm_lowering *lowering, pm_node *node, const pm_node *reader)
+{
+    pm_norm_attr *attr = (pm_norm_attr *)(void *)node->attr;
+    if (attr->silu || !pm_is_silu(reader) || !pm_on(lowering->rules, PM_NORM_ACTIVATION)) return false;
+    attr->silu = true;
+    node->out[0] = reader->out[0];
+    return true;
 }
 
 /* ---- Reference ----------------------------------------------------------------------------------------- */
@@ -438,6 +498,7 @@ const pm_op pm_op_norm = {
     .shape = shape_norm,
     .backward = pm_norm_emit_backward,
     .lower = lower_norm,
+    .absorb = absorb,
     .reference = reference_norm,
     PM_CASES(cases_norm),
 };

@@ -83,6 +83,14 @@ pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_
                            const char *shader, uint32_t rows_per_lane, pm_tensor mean, pm_tensor rstd);
 void pm_norm_end(pm_dispatch *dispatch, const pm_norm_grid *grid, double flops_per_element);
 
+/* Where SiLU has kernels of its own (PM_NORM_ACTIVATION): returns whether the node has SiLU, and takes it out
+ * of the node. */
+bool pm_norm_takes_silu_out(const pm_lowering *lowering, pm_node *node);
+
+/* Appends what makes y of x and its statistics. */
+void pm_norm_append_apply(pm_lowering *lowering, const pm_node *node, pm_tensor mean, pm_tensor rstd,
+                          pm_tensor y);
+
 /* Lowers a node of normalisation, or blocks of it where the statistics and the modulation of all its samples,
  * or, where nothing differs between samples, of all its rows cannot be bound whole (see pm_lower_by_rows).
  * `rows` and `whole` as there, but for the inputs that norm has. */

@@ -3,6 +3,7 @@
  *   norm_params    from them: gamma, beta, and a modulation that is the same for a whole sample;
  *   norm_backward  from them (groups) or from sums along each row (layers): x, and a modulation per token. */
 #include "base/checked.h"
+#include "ops/elementwise.h"
 #include "ops/norm.h"
 #include "ops/table.h"
 
@@ -64,8 +65,23 @@ static void lower_merge_sums(pm_lowering *lowering, const pm_norm_geometry *g, c
     pm_groups(d, pm_ceil_div(g->samples * pm_ceil_div(g->channels, 4), lanes), 1, 1, 0, 0);
 }
 
-static void lower_sample_sums(pm_lowering *lowering, const pm_node *node)
+/* The node; or one of the same gradients without SiLU, whose dy is du. */
+static pm_node without_silu(pm_lowering *lowering, const pm_node *node)
 {
+    pm_node plain = *node;
+    if (!pm_norm_takes_silu_out(lowering, &plain)) return plain;
+    pm_tensor dy = node->in[PM_NORM_DY];
+    uint32_t count = pm_count_of(lowering->graph, dy);
+    pm_tensor u = pm_scratch(lowering, PM_DTYPE_F32, count);
+    plain.in[PM_NORM_DY] = pm_scratch(lowering, PM_DTYPE_F32, count);
+    pm_norm_append_apply(lowering, &plain, node->in[PM_NORM_MEAN], node->in[PM_NORM_RSTD], u);
+    pm_append_silu(lowering, u, dy, plain.in[PM_NORM_DY]);
+    return plain;
+}
+
+static void lower_sample_sums(pm_lowering *lowering, const pm_node *whole)
+{
+    const pm_node plain = without_silu(lowering, whole), *node = &plain;
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
     pm_norm_grid grid = pm_norm_grid_of(lowering, &g, g.chunk);
     pm_tensor parts[2] = {node->out[0], node->out[1]};
@@ -234,8 +250,9 @@ static void lower_row_sums(pm_lowering *lowering, const pm_node *node, const pm_
     pm_norm_end(d, &grid, 6);
 }
 
-static void lower_samples(pm_lowering *lowering, const pm_node *node)
+static void lower_samples(pm_lowering *lowering, const pm_node *whole)
 {
+    const pm_node plain = without_silu(lowering, whole), *node = &plain;
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
     pm_tensor means[2];
     for (uint32_t i = 0; i < 2; i++) means[i] = pm_scratch(lowering, PM_DTYPE_F32, g.statistics);

@@ -142,15 +142,16 @@ static pm_tensor lower_adamw_step(pm_lowering *lowering, const pm_node *node)
     return result;
 }
 
-static void lower_adamw(pm_lowering *lowering, const pm_node *node)
+/* One kernel of `shared`, what all parameters share: for the parameters and moments, the average, or both. */
+static void append_adamw(pm_lowering *lowering, const pm_node *node, pm_tensor shared, bool step,
+                         bool average)
 {
     const adamw_attr *attr = PM_ATTR(adamw_attr, node);
     const pm_tensor *in = node->in;
-    bool average = pm_is(in[IN_AVERAGE]);
     uint32_t count = pm_count_of(lowering->graph, in[IN_PARAMS]), stride = pm_flat_stride(lowering);
-    pm_tensor shared = lower_adamw_step(lowering, node);
     pm_tensor unused = average ? PM_NONE : pm_scratch(lowering, PM_DTYPE_F32, 4);
     pm_dispatch *d = pm_dispatch_begin(lowering, "adamw", lowering->rules->lanes);
+    pm_spec(d, step);
     pm_spec(d, average);
     pm_push_u32(d, count);
     pm_push_f32(d, attr->beta1);
@@ -168,7 +169,15 @@ static void lower_adamw(pm_lowering *lowering, const pm_node *node)
     pm_bind_in(d, in[IN_GRADIENT], 4, stride);
     pm_bind_in(d, shared, 4, 0);
     pm_bind_in(d, in[IN_DECAYS], 1, 0);
-    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, 20.0 * count);
+    pm_groups(d, pm_flat_groups(lowering, pm_quads(count)), 1, 1, 0, (step ? 20.0 : 3.0) * count);
+}
+
+static void lower_adamw(pm_lowering *lowering, const pm_node *node)
+{
+    bool average = pm_is(node->in[IN_AVERAGE]), at_once = pm_on(lowering->rules, PM_AVERAGE_EPILOGUE);
+    pm_tensor shared = lower_adamw_step(lowering, node);
+    append_adamw(lowering, node, shared, true, average && at_once);
+    if (average && !at_once) append_adamw(lowering, node, shared, false, true);
 }
 
 /* Row of a table for this step; the last one holds on. */

@@ -41,12 +41,15 @@ static void find_uses(const fusion *f)
     }
 }
 
-/* Whether a node makes one tensor, that is nowhere else, and changes nothing. */
-static bool makes_one(const pm_graph *graph, const pm_node *node)
+/* Whether a node makes one tensor that anybody reads, that is nowhere else, and changes nothing. */
+static bool makes_one(const fusion *f, const pm_node *node)
 {
+    const pm_graph *graph = f->lowering->graph;
     const pm_tensor_info *made = pm_info(graph, node->out[0]);
-    return node->n_out == 1 && !node->op->updates && made->base == node->out[0].id &&
-           made->kind == PM_KIND_TEMP;
+    for (uint32_t i = 1; i < node->n_out; i++) {
+        if (use_of(f, node->out[i])->readers > 0 || pm_info(graph, node->out[i])->is_output) return false;
+    }
+    return !node->op->updates && made->base == node->out[0].id && made->kind == PM_KIND_TEMP;
 }
 
 /* Whether a node reads all of what another makes, as it is. */
@@ -75,14 +78,14 @@ static void try_absorb(const fusion *f, uint32_t n)
 {
     const pm_graph *graph = f->lowering->graph;
     pm_node node = f->nodes[n];
-    if (!node.op->absorb || !makes_one(graph, &node)) return;
+    if (!node.op->absorb || !makes_one(f, &node)) return;
     const use *made = use_of(f, node.out[0]);
     uint32_t at = made->reader;
     if (made->readers != 1 || pm_info(graph, node.out[0])->is_output || at <= n) return;
     const pm_node *reader = &f->nodes[at];
     pm_absorbed absorbed = f->absorbed[n];
     if (absorbed.count == PM_MAX_ABSORBED || f->absorbed[at].count > 0) return;
-    if (!makes_one(graph, reader) || !reads_all(graph, reader, node.out[0])) return;
+    if (!makes_one(f, reader) || !reads_all(graph, reader, node.out[0])) return;
     if (!stays_until(f, n, at, LOOK_AHEAD)) return;
     if (!node.op->absorb(f->lowering, &node, reader)) return;
     absorbed.node[absorbed.count++] = n;
@@ -103,7 +106,7 @@ static bool try_to_see_through(const fusion *f, uint32_t n)
         uint32_t maker = pm_is(node->in[i]) ? use_of(f, node->in[i])->maker : PM_NEVER;
         if (maker >= n || !f->nodes[maker].op->view) continue;
         const pm_node *made = &f->nodes[maker];
-        if (makes_one(graph, made) && reads_all(graph, node, made->out[0]) &&
+        if (makes_one(f, made) && reads_all(graph, node, made->out[0]) &&
             stays_until(f, maker, n, graph->n_nodes) && node->op->see_through(f->lowering, node, made))
             return true;
     }

@@ -1,5 +1,9 @@
-// y from x and its statistics. Reference: reference_norm in runtime/ops/norm.c.
+// y from x and its statistics; or u before the modulation alone, or what modulates such a u. Reference: reference_norm
+// in runtime/ops/norm.c.
 #include "norm.glsl"
+
+layout(constant_id = 11) const bool NORMALISES = true;
+layout(constant_id = 12) const bool MODULATES = true;
 
 PM_ROWS_OUT(7, y);
 
@@ -12,7 +16,9 @@ void main()
     for (uint turn = 0; turn < ROWS_PER_LANE && position < positions_here();
          turn++, position += row_lanes()) {
         uint row = sample_index * p.positions + position;
-        vec4 u = norm_affine(norm_hat(row, quad));
+        vec4 hat = norm_hat(row, quad), u = x(row * p.channels, quad, p.channels);
+        if (NORMALISES) u = PM_MAD(hat, gamma4, beta4);
+        if (MODULATES) u = PM_MAD(u, gain4, shift4);
         if (SILU) u = pm_silu(u);
         PM_ROWS_STORE(y, row * p.channels, quad, p.channels, u);
     }
