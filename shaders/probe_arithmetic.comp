@@ -16,8 +16,8 @@ PM_OUTPUT_UINT(1, results);
 
 void main()
 {
-    uint i = PM_INVOCATION;
-    if (i >= p.triples) return;
+    if (PM_INVOCATION >= p.triples) return;
+    uint i = gl_WorkGroupID.x * gl_WorkGroupSize.x + gl_LocalInvocationID.x; // of this piece
     uint bits = operands(3 * i);
     float a = uintBitsToFloat(bits), b = uintBitsToFloat(operands(3 * i + 1));
     float c = uintBitsToFloat(operands(3 * i + 2));

@@ -131,12 +131,12 @@ static void shape_probe(pm_graph *graph, pm_node *node)
 
 static void lower_probe(pm_lowering *lowering, const pm_node *node)
 {
-    uint32_t lanes = lowering->rules->lanes;
-    pm_dispatch *d = pm_dispatch_begin(lowering, "probe_arithmetic", lanes);
+    enum { LANES = 64 }; /* whose operands and results are multiples of 256 bytes, where a piece may begin */
+    pm_dispatch *d = pm_dispatch_begin(lowering, "probe_arithmetic", LANES);
     pm_push_u32(d, TRIPLES);
-    pm_bind_in(d, node->in[0], 1, 0);
-    pm_bind_out(d, node->out[0], 0);
-    pm_groups(d, (TRIPLES + lanes - 1) / lanes, 1, 1, 0, 0);
+    pm_bind_in(d, node->in[0], 1, LANES * 3 * 4);
+    pm_bind_out(d, node->out[0], LANES * PM_ARITHMETIC_RESULTS * 4);
+    pm_groups(d, TRIPLES / LANES, 1, 1, 0, 0);
 }
 
 static const pm_op op_probe = {.name = "probe_arithmetic", .shape = shape_probe, .lower = lower_probe};
