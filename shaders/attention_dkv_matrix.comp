@@ -14,8 +14,8 @@ PM_INPUT(5, deltas)
 PM_OUTPUT4(6, dk);
 PM_OUTPUT4(7, dv);
 
-layout(constant_id = 12) const bool WANTS_K = true;
-layout(constant_id = 13) const bool WANTS_V = true;
+layout(constant_id = 13) const bool WANTS_K = true;
+layout(constant_id = 14) const bool WANTS_V = true;
 
 // Of the queries of this step, four by four.
 shared vec4 their_log_sums[SCORE_QUADS], their_deltas[SCORE_QUADS];

@@ -44,6 +44,7 @@ typedef struct pm_attention_block {
     uint32_t high, wide;          /* subgroups */
     uint32_t theirs;              /* rows of the other side that a step takes */
     uint32_t kept;                /* own rows in shared memory; 0: they are in registers */
+    bool ahead;                   /* a lane fetches its part of theirs before it waits for any of it */
     uint32_t lanes, shared_bytes; /* of the workgroup */
 } pm_attention_block;
 

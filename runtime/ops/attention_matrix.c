@@ -66,6 +66,24 @@ static bool fits(const pm_rules *rules, const pm_attention_block *block, uint32_
            block->shared_bytes <= MOST_BYTES;
 }
 
+/* Whether registers suffice for a lane to fetch its part of a step's rows before it waits for any: counted in
+ * fours, as NVIDIA's lanes hold sums, own rows, and what was fetched. There gradients of keys and values, in
+ * heads of 128, would spill (64 of these), and gradients of queries do not (48). On Intel those of two
+ * tensors would, in heads of 32. By the compilers' estimates a kernel takes 0.73 to 0.89 of the time so on
+ * Turing, Ada and Hopper, with no register more, 0.63 to 0.89 on Lunar Lake, and 0.61 to 0.98 on navi31 and
+ * gfx1201 (Mesa 26), with as many subgroups at once. AMD's and Intel's take any loop for a number of rounds,
+ * where this has 2 to 16. */
+static bool can_fetch_ahead(const pm_rules *rules, const pm_attention_block *block, uint32_t width,
+                            uint32_t tensors, uint32_t results)
+{
+    enum { MOST = 48, OF_SUMS = 2 };
+    uint32_t quads = 2 * block->theirs * width / 4, sums = results * width / (block->wide * rules->matrix[1]);
+    uint32_t held = block->kept ? 0 : tensors * width / rules->matrix[2];
+    if (quads / 2 % block->lanes != 0) return false; /* some lanes would have more of them */
+    if (rules->attention_fragments < 4) return tensors == 1;
+    return OF_SUMS * sums + held + quads / block->lanes <= MOST;
+}
+
 pm_attention_block pm_attention_block_for(const pm_rules *rules, uint32_t width, uint32_t rows,
                                           uint32_t tensors, uint32_t results)
 {
@@ -85,6 +103,7 @@ pm_attention_block pm_attention_block_for(const pm_rules *rules, uint32_t width,
             if (pairs <= most || !fits(rules, &block, width, tensors, results)) continue;
             most = pairs;
             best = block;
+            best.ahead = can_fetch_ahead(rules, &block, width, tensors, results);
         }
     }
     return best;
@@ -130,6 +149,7 @@ static void spec_numbers(pm_dispatch *d, const pm_rules *rules, const pm_attenti
     pm_spec(d, block->wide);
     pm_spec(d, block->theirs);
     pm_spec(d, block->kept);
+    pm_spec(d, block->ahead);
 }
 
 /* The dispatch, whose operands are still to be bound; NULL where matrix units have none for these shapes. */

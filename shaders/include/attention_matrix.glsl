@@ -22,6 +22,7 @@ layout(constant_id = 8) const uint HIGH = 4;
 layout(constant_id = 9) const uint WIDE = 1;
 layout(constant_id = 10) const uint THEIRS = 32;
 layout(constant_id = 11) const uint KEPT = 0; // rows of mine that stay in shared memory; 0: in registers
+layout(constant_id = 12) const bool AHEAD = true; // a lane fetches all of its part of theirs before it waits for any
 
 layout(push_constant) uniform Push {
     PM_PUSH_COMMON
@@ -116,17 +117,33 @@ void set_weight(uint v, vec4 weight) { weights[my_row * WEIGHT_STRIDE + my_quad 
 // The number of the first of those four among theirs.
 uint their_number(uint v) { return 4 * (my_quad + v); }
 
-// Brings `count` rows of a tensor to rows[at].
+// Brings vec4 number i of a tensor's rows from row `first` on to rows[at].
+#define ATTENTION_BRING_QUAD(i, at, tensor, start, first)         \
+    rows[((at) + (i) / HEAD_QUADS) * STRIDE + (i) % HEAD_QUADS] = \
+        PM_HALF4(tensor(start((first) + (i) / HEAD_QUADS) + (i) % HEAD_QUADS));
+
+// Brings `count` rows. No compiler unrolls this loop, whose end depends on the lane, so each vec4 is waited for.
 #define ATTENTION_BRING(at, count, tensor, start, first)                          \
     for (uint i = gl_LocalInvocationID.x; i < (count) * HEAD_QUADS; i += LANES) { \
-        rows[((at) + i / HEAD_QUADS) * STRIDE + i % HEAD_QUADS] =                 \
-            PM_HALF4(tensor(start((first) + i / HEAD_QUADS) + i % HEAD_QUADS));    \
+        ATTENTION_BRING_QUAD(i, at, tensor, start, first)                         \
+    }
+
+// The same for THEIRS rows, of which every lane has as many vec4s: where the compiler likes, all are on their way at
+// once.
+#define ATTENTION_BRING_AHEAD(at, tensor, start, first)                               \
+    [[unroll]] for (uint quad = 0; quad < THEIRS * HEAD_QUADS; quad += LANES) {       \
+        ATTENTION_BRING_QUAD(quad + gl_LocalInvocationID.x, at, tensor, start, first) \
     }
 
 // Both tensors of theirs, from row `first` on.
-#define ATTENTION_THEIRS(a, b, start, first)    \
-    ATTENTION_BRING(0, THEIRS, a, start, first) \
-    ATTENTION_BRING(THEIRS, THEIRS, b, start, first)
+#define ATTENTION_THEIRS(a, b, start, first)             \
+    if (AHEAD) {                                         \
+        ATTENTION_BRING_AHEAD(0, a, start, first)        \
+        ATTENTION_BRING_AHEAD(THEIRS, b, start, first)   \
+    } else {                                             \
+        ATTENTION_BRING(0, THEIRS, a, start, first)      \
+        ATTENTION_BRING(THEIRS, THEIRS, b, start, first) \
+    }
 
 // Tensor `number` of mine, before theirs: kept in shared memory, or in registers, as mine[number].
 #define ATTENTION_MINE(number, tensor, start)                                                     \
