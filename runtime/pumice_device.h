@@ -44,11 +44,14 @@ typedef struct pm_device_facts {
     uint32_t max_shared_bytes, max_invocations, max_groups[3];
     uint32_t buffer_alignment; /* every binding's offset is a multiple of it; at least 256 */
     uint32_t subgroup_size;
-    bool subgroup_shows; /* invocations of a subgroup can show each other values, in two ways, and vote */
+    uint32_t
+        subgroup_sizes[2];   /* the least and the most that the driver may choose for a kernel; 0: unknown */
+    bool subgroups_asked;    /* a kernel can ask for any power of two of these, */
+    uint32_t most_subgroups; /* if a workgroup then has so many subgroups at most */
+    bool subgroup_shows;     /* invocations of a subgroup can show each other values, in two ways, and vote */
     /* Rows, columns and terms of the fragments that matrix units multiply, f16 by f16 or bf16 by bf16 added
      * up in f32, in subgroups of matrix_subgroup; 0: there are none that this build can use. */
     uint32_t matrix[3], matrix_bf16[3], matrix_subgroup;
-    bool subgroups_vary;    /* that size has to be asked for */
     float timestamp_period; /* nanoseconds a tick; 0: no timestamps */
     bool unified_memory;    /* device-local memory can be mapped */
     bool memory_budget;     /* VK_EXT_memory_budget */
@@ -68,6 +71,7 @@ typedef struct pm_device_limits {
     uint64_t allocation;    /* bytes of one allocation */
     uint64_t submit;        /* milliseconds that one submit aims for, where a plan does not say */
     uint64_t tile[2];       /* rows and vec4 columns of every matrix tile, for whichever is best */
+    uint64_t subgroup;      /* invocations of every kernel's subgroups, for the driver's choice */
 } pm_device_limits;
 
 /* Reads "storage-range=8MiB,shared=16KiB,..." into *limits; what is not named stays. `from` begins messages:
@@ -88,6 +92,7 @@ typedef enum pm_feature {
     PM_MATRIX_UNITS,
     PM_MATRIX_F16,
     PM_MATRIX_ATTENTION,
+    PM_SUBGROUP_SIZES,
     PM_MAPPED_MEMORY,
     PM_COMPUTE_QUEUE,
     PM_MEMORY_BUDGET,

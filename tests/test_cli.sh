@@ -43,6 +43,8 @@ expect 2 'shared must be at least 16KiB' recipes --limit invocations=128,shared=
 expect 2 'invocations must be a whole number' recipes --limit invocations=128KiB
 expect 2 'submit must be at most 1000' recipes --limit submit=1001
 for tile in 16 16x 6x1 36x1 8x5 32x4 8x2x1; do expect 2 'tile must be rows' recipes --limit "tile=$tile"; done
+expect 2 'subgroup must be a power of two, not 48' recipes --limit subgroup=48
+expect 2 'subgroup must be at most 128' recipes --limit subgroup=256
 expect 2 'no limit ""' recipes --limit shared=16KiB,
 expect 2 '--off: nothing "texel-input" to turn off; did you mean texel-inputs' recipes --off texel-input
 expect 2 'nothing "" to turn off' recipes --off even-views,
@@ -113,6 +115,7 @@ expect 2 'limit storage-range=1024GiB is above what .* has: ' devices --limit st
 expect 6 'batch=8 would fit' sample fashion-small -n 64 --steps 1 --limit memory=24MiB -o small.png
 good sample fashion-small -n 8 --batch 8 --steps 1 --limit memory=24MiB -o small.png
 expect 2 'limit invocations=1000000 is above' check --op binary --limit invocations=1000000
+expect 2 'limit subgroup=128: (no size can be asked for|subgroups of)' devices --limit subgroup=128
 good devices --limit storage-range=8MiB,invocations=128 --off few-barriers,memory-reuse &&
     has 'a storage binding of 8\.0 MiB' && has 'workgroups of 128' && has '^  few-barriers +off' &&
     has '^  submit-merging +on' && has 'limited to storage-range=8MiB, invocations=128; off: memory-reuse, few-barriers$'

@@ -171,12 +171,57 @@ static void test_tiles_fit(void **state)
     }
 }
 
+/* The least size for dispatches of few lanes, where the driver would choose among several and the vendor's
+ * compiler was seen to gain by it; else the driver's. */
+static void test_subgroup_sizes(void **state)
+{
+    enum { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086, QUALCOMM = 0x5143 };
+    static const struct {
+        uint32_t vendor, sizes[2];
+        bool asked, card;
+        uint32_t size, few_lanes;
+    } cases[] = {
+        {AMD, {32, 64}, true, true, 32, 4096},    {AMD, {32, 64}, true, false, 32, 1024},
+        {AMD, {64, 64}, true, true, 0, 0},        {AMD, {32, 64}, false, true, 0, 0},
+        {INTEL, {8, 32}, true, false, 8, 1024},   {INTEL, {16, 32}, true, true, 16, 4096},
+        {INTEL, {0, 0}, false, true, 0, 0},       {NVIDIA, {32, 32}, true, true, 0, 0},
+        {QUALCOMM, {64, 128}, true, false, 0, 0},
+    };
+    (void)state;
+    for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        pm_device_facts facts = {.type = cases[i].card ? PM_DEVICE_DISCRETE : PM_DEVICE_INTEGRATED,
+                                 .vendor_id = cases[i].vendor,
+                                 .subgroup_size = 32,
+                                 .subgroup_sizes = {cases[i].sizes[0], cases[i].sizes[1]},
+                                 .subgroups_asked = cases[i].asked,
+                                 .most_subgroups = 16,
+                                 .max_invocations = 1024};
+        pm_device_limits limits = {0};
+        uint32_t size = cases[i].size, few = cases[i].few_lanes;
+        pm_rules rules = pm_rules_for(&facts, &limits, 0);
+        assert_true(pm_feature_offered(&facts, PM_SUBGROUP_SIZES) == (size != 0));
+        assert_int_equal(pm_subgroup_for(&rules, 64, 64), size);
+        assert_int_equal(pm_subgroup_for(&rules, 64, few), size);
+        assert_int_equal(pm_subgroup_for(&rules, 64, (uint64_t)few + 64), 0);
+        assert_int_equal(pm_subgroup_for(&rules, 64, UINT64_C(1) << 32 | 64), 0);
+        assert_int_equal(pm_subgroup_for(&rules, 16 * size + 1, 64), 0); /* too many for a workgroup */
+        rules = pm_rules_for(&facts, &limits, PM_BIT(PM_SUBGROUP_SIZES));
+        assert_int_equal(pm_subgroup_for(&rules, 64, 64), 0);
+        limits.subgroup = 32; /* what is asked for by hand goes before the rule, for all dispatches */
+        rules = pm_rules_for(&facts, &limits, 0);
+        assert_int_equal(pm_subgroup_for(&rules, 64, 64), cases[i].asked ? 32 : 0);
+        assert_int_equal(pm_subgroup_for(&rules, 512, 1 << 20), cases[i].asked ? 32 : 0);
+        assert_int_equal(pm_subgroup_for(&rules, 1024, 1 << 20), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_runs),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_tiles_fit),
+        cmocka_unit_test(test_subgroup_sizes),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

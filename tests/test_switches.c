@@ -182,10 +182,12 @@ static void every_feature_can_be_off(void **state)
 
 static void every_device_may_be_less(void **state)
 {
-    static const char *const limits[] = {"storage-range=256KiB,shared=16KiB,invocations=128,allocation=1MiB",
-                                         "tile=4x1", "tile=12x3", "submit=1"};
+    char usual[32]; /* asked for, where that can be */
+    const char *const limits[] = {"storage-range=256KiB,shared=16KiB,invocations=128,allocation=1MiB",
+                                  "tile=4x1", "tile=12x3", "submit=1", usual};
     uint32_t wrong = 0;
     (void)state;
+    (void)snprintf(usual, sizeof usual, "subgroup=%u", pm_device_facts_of(device)->subgroup_size);
     for (uint32_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         pm_error error = {0};
         pm_device_options options = {0};
@@ -205,11 +207,13 @@ static void limits_are_read(void **state)
     (void)state;
     const char *given = "storage-range=8MiB, shared";
     expect_failure(pm_limits_parse("here", given, &limits, &error), PM_BAD_USAGE, &error, "here: ");
-    expect_ok(pm_limits_parse("here", "storage-range=3GiB,shared=65536,tile=16x2", &limits, &error), &error);
+    expect_ok(
+        pm_limits_parse("here", "storage-range=3GiB,shared=65536,tile=16x2,subgroup=32", &limits, &error),
+        &error);
     assert_true(limits.storage_range == 3ull << 30 && limits.shared == 65536 && limits.memory == 7);
     assert_true(limits.tile[0] == 16 && limits.tile[1] == 2 && limits.invocations == 0);
     assert_string_equal(pm_limits_text(&limits, text_of, sizeof text_of),
-                        "storage-range=3GiB, shared=64KiB, memory=7, tile=16x2");
+                        "storage-range=3GiB, shared=64KiB, memory=7, tile=16x2, subgroup=32");
     pm_device_limits other = {.storage_range = 5, .groups = 6, .tile = {4, 1}};
     pm_device_limits merged = pm_limits_merge(&limits, &other);
     assert_true(merged.storage_range == 3ull << 30 && merged.groups == 6 && merged.tile[0] == 16);
@@ -226,6 +230,30 @@ static void limits_lower_facts(void **state)
     assert_true(facts.max_invocations == 128 && facts.max_shared_bytes == before.max_shared_bytes);
     limits = (pm_device_limits){.shared = (uint64_t)before.max_shared_bytes + 1};
     expect_failure(pm_limits_apply(&limits, &facts, &error), PM_BAD_USAGE, &error, "is above what");
+}
+
+/* Of subgroups only a size that a device has, or lets be asked for. */
+static void limits_change_subgroups(void **state)
+{
+    pm_error error = {0};
+    pm_device_facts facts = {.subgroup_size = 64, .subgroup_sizes = {32, 64}, .matrix_subgroup = 64};
+    pm_device_limits limits = {.subgroup = 32};
+    (void)state;
+    expect_failure(pm_limits_apply(&limits, &facts, &error), PM_BAD_USAGE, &error,
+                   "no size can be asked for");
+    facts.subgroups_asked = true;
+    expect_ok(pm_limits_apply(&limits, &facts, &error), &error);
+    assert_true(facts.subgroup_size == 32 && facts.matrix_subgroup == 32);
+    limits.subgroup = 16;
+    expect_failure(pm_limits_apply(&limits, &facts, &error), PM_BAD_USAGE, &error, "32 to 64 invocations");
+    facts = (pm_device_facts){.subgroup_size = 32, .subgroup_sizes = {16, 32}, .matrix_subgroup = 16};
+    facts.subgroups_asked = true;
+    expect_ok(pm_limits_apply(&limits, &facts, &error), &error);
+    assert_true(facts.subgroup_size == 16 && facts.matrix_subgroup == 16);
+    facts = (pm_device_facts){.subgroup_size = 32, .subgroup_sizes = {32, 32}};
+    expect_failure(pm_limits_apply(&limits, &facts, &error), PM_BAD_USAGE, &error, "which has 32");
+    limits.subgroup = 32;
+    expect_ok(pm_limits_apply(&limits, &facts, &error), &error);
 }
 
 static bool shares_memory(const char *shader)
@@ -297,9 +325,9 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(limits_are_read),           cmocka_unit_test(limits_lower_facts),
-        cmocka_unit_test(dispatches_keep_the_least), cmocka_unit_test(every_feature_can_be_off),
-        cmocka_unit_test(every_device_may_be_less),
+        cmocka_unit_test(limits_are_read),          cmocka_unit_test(limits_lower_facts),
+        cmocka_unit_test(limits_change_subgroups),  cmocka_unit_test(dispatches_keep_the_least),
+        cmocka_unit_test(every_feature_can_be_off), cmocka_unit_test(every_device_may_be_less),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -52,11 +52,14 @@ static void print_device(const pm_device_facts *facts, bool chosen)
            facts->unified_memory ? ", mapped by the host" : "",
            cli_size(facts->max_allocation, allocation, sizeof allocation));
     printf("   limits     a storage binding of %s, a texel view of %llu, %s shared memory,\n"
-           "              workgroups of %u, %u of them along an axis, subgroups of %u\n",
+           "              workgroups of %u, %u of them along an axis, subgroups of %u",
            cli_size(facts->max_storage_range, range, sizeof range),
            (unsigned long long)facts->max_texel_elements,
            cli_size(facts->max_shared_bytes, shared, sizeof shared), facts->max_invocations,
            facts->max_groups[0], facts->subgroup_size);
+    if (facts->subgroups_asked)
+        printf(" (%u to %u on demand)", facts->subgroup_sizes[0], facts->subgroup_sizes[1]);
+    printf("\n");
     if (facts->usable) print_lacks(facts);
     if (!facts->usable) printf("   why not    it lacks Vulkan 1.2 or a compute queue\n");
 }
@@ -66,9 +69,8 @@ static json_t *device_json(const pm_device_facts *facts, bool chosen)
     char version[32];
     version_text(facts->api_version, version, sizeof version);
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:[i,i,i], s:i, s:b, "
-        "s:b, "
-        "s:b}",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:[i,i,i], s:i, "
+        "s:[i,i], s:b, s:b, s:b}",
         "index", (int)facts->index, "name", facts->name, "type", pm_device_type_name(facts->type), "driver",
         facts->driver, "driver_info", facts->driver_info, "vulkan", version, "uuid", facts->uuid, "vendor_id",
         (int)facts->vendor_id, "device_id", (int)facts->device_id, "memory_bytes",
@@ -77,7 +79,8 @@ static json_t *device_json(const pm_device_facts *facts, bool chosen)
         (json_int_t)facts->max_texel_elements, "max_shared_bytes", (int)facts->max_shared_bytes,
         "max_invocations", (int)facts->max_invocations, "max_groups", (int)facts->max_groups[0],
         (int)facts->max_groups[1], (int)facts->max_groups[2], "subgroup_size", (int)facts->subgroup_size,
-        "unified_memory", (int)facts->unified_memory, "usable", (int)facts->usable, "chosen", (int)chosen);
+        "subgroup_sizes", (int)facts->subgroup_sizes[0], (int)facts->subgroup_sizes[1], "unified_memory",
+        (int)facts->unified_memory, "usable", (int)facts->usable, "chosen", (int)chosen);
 }
 
 static const char *matrix_shaders(void)

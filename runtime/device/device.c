@@ -5,6 +5,7 @@
 #include "device/limits.h"
 #include "device/matrix_units.h"
 #include "device/pipeline_statistics.h"
+#include "device/subgroups.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -193,6 +194,7 @@ static void fill_facts(VkInstance instance, VkPhysicalDevice physical, const pm_
     facts->timestamp_period = limits->timestampComputeAndGraphics ? limits->timestampPeriod : 0.0f;
     fill_memory_facts(physical, facts);
     facts->memory_budget = offered->budget;
+    if (offered->subgroups) pm_subgroups_find(physical, facts);
     if (offered->matrix) pm_matrix_units_find(instance, physical, offered->bf16, facts);
     facts->usable = compute_family(physical, true, &facts->compute_queue) != UINT32_MAX &&
                     basic.apiVersion >= VK_API_VERSION_1_2;
@@ -307,7 +309,10 @@ static pm_status create_logical(pm_device *device, const pm_offered *offered, pm
         .ppEnabledExtensionNames = extensions,
     };
     pm_matrix_features matrix;
-    if (pm_on(&device->rules, PM_MATRIX_UNITS)) pm_matrix_units_enable(&v12, device->rules.bf16, &matrix);
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT subgroups;
+    bool has_matrix = pm_on(&device->rules, PM_MATRIX_UNITS);
+    if (has_matrix) pm_matrix_units_enable(&v12, device->rules.bf16, &matrix);
+    if (has_matrix || pm_asks_subgroups(&device->rules)) pm_subgroups_enable(&v12, has_matrix, &subgroups);
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics;
     if (device->compile_only) pm_pipeline_statistics_enable(device, &v12, &statistics);
     VkResult result = vkCreateDevice(device->physical, &info, NULL, &device->device);

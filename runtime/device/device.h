@@ -25,7 +25,7 @@ typedef struct pm_pipeline_key {
     uint32_t n_bind;     /* bindings 0 .. n_bind-1 */
     uint32_t texel_mask; /* bit i: binding i is a uniform texel buffer, else a storage buffer */
     uint32_t n_push;     /* 32-bit words of push constants */
-    uint32_t subgroup;   /* its size, where the shader depends on it; else 0 */
+    uint32_t subgroup;   /* its size, where one is asked for; else 0 */
     uint32_t n_spec, spec[PM_PIPELINE_SPEC];
 } pm_pipeline_key;
 
@@ -85,7 +85,7 @@ typedef struct pm_block {
 /* device/extensions.c: which of the extensions that have a use a device has; and the names of those to
  * enable. */
 typedef struct pm_offered {
-    bool budget, matrix, bf16, statistics, portability;
+    bool budget, subgroups, matrix, bf16, statistics, portability;
 } pm_offered;
 pm_offered pm_extensions_offered(VkPhysicalDevice physical);
 enum { PM_MAX_EXTENSIONS = 8 };

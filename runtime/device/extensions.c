@@ -1,6 +1,7 @@
 /* Extensions of a device that are used where they are offered; see device.h. */
 #include "device/device.h"
 #include "device/matrix_units.h"
+#include "device/subgroups.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ pm_offered pm_extensions_offered(VkPhysicalDevice physical)
     if (result != VK_SUCCESS && result != VK_INCOMPLETE) count = 0;
     pm_offered offered = {
         .budget = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME),
+        .subgroups = has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
         .matrix = has(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
                   has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
         .bf16 = has(list, count, VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME),
@@ -44,11 +46,11 @@ uint32_t pm_device_extensions(pm_device *device, const pm_offered *offered,
     device->has_statistics = device->compile_only && offered->statistics;
     if (pm_on(&device->rules, PM_MEMORY_BUDGET)) names[chosen++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
     if (device->has_statistics) names[chosen++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
-    if (pm_on(&device->rules, PM_MATRIX_UNITS)) {
-        names[chosen++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+    bool matrix = pm_on(&device->rules, PM_MATRIX_UNITS);
+    if (matrix) names[chosen++] = VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME;
+    if (matrix || pm_asks_subgroups(&device->rules))
         names[chosen++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
-        if (device->rules.bf16) names[chosen++] = VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME;
-    }
+    if (matrix && device->rules.bf16) names[chosen++] = VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME;
     if (offered->portability) names[chosen++] = PORTABILITY_SUBSET;
     return chosen;
 }

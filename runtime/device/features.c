@@ -27,6 +27,9 @@ static const struct {
                        "they do in f16; off: in bf16, which has the range of f32, or not at all"},
     [PM_MATRIX_ATTENTION] = {"matrix-attention",
                              "attention is multiplied by matrix units, too; off: as precision f32"},
+    [PM_SUBGROUP_SIZES] =
+        {"subgroup-sizes",
+         "a size of subgroups is asked for where a dispatch has few lanes; off: the driver's"},
     [PM_MAPPED_MEMORY] = {"mapped-memory", "the host writes into tensors; off: through a staging buffer"},
     [PM_COMPUTE_QUEUE] = {"compute-queue",
                           "a queue that does not draw as well; off: the first that computes"},
@@ -105,6 +108,8 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
         return facts->matrix_subgroup != 0 && (facts->matrix[0] != 0 || facts->matrix_bf16[0] != 0);
     case PM_MATRIX_F16:
         return facts->matrix_subgroup != 0 && facts->matrix[0] != 0;
+    case PM_SUBGROUP_SIZES:
+        return pm_few_subgroup(facts) != 0;
     case PM_MAPPED_MEMORY:
         return facts->unified_memory;
     case PM_MEMORY_BUDGET:

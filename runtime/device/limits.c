@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum limit_kind { BYTES, COUNT, TILE } limit_kind;
+typedef enum limit_kind { BYTES, COUNT, POWER, TILE } limit_kind;
 
 /* `least`: what the kernels need, which is what Vulkan guarantees where it guarantees anything useful. */
 typedef struct limit_row {
@@ -37,6 +37,8 @@ static const limit_row rows[] = {
     {"tile", TILE, AT(tile), 0, 0,
      "ROWSxCOLUMNS: the tile of every product and convolution, 4 to 32 rows, a multiple of 4, and 1 to 4 "
      "vectors, at most 64 in all"},
+    {"subgroup", POWER, AT(subgroup), 1, 128,
+     "invocations of every kernel's subgroups, a power of two that the device lets be asked for"},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -136,6 +138,10 @@ static pm_status read_value(const char *from, const limit_row *row, const char *
                        row->kind == BYTES ? "a size such as 65536, 64KiB, 8MiB or 1GiB" : "a whole number",
                        text);
     }
+    if (row->kind == POWER && (read & (read - 1))) {
+        return pm_fail(error, PM_BAD_USAGE, "%s: %s must be a power of two, not %.40s", from, row->name,
+                       text);
+    }
     if (read < row->least || read > row->most) {
         bool small = read < row->least;
         return pm_fail(error, PM_BAD_USAGE, "%s: %s must be at %s %s, not %.40s", from, row->name,
@@ -200,6 +206,29 @@ const char *pm_limits_text(const pm_device_limits *limits, char *buffer, size_t 
     return buffer;
 }
 
+/* A size that the device lets be asked for, or has anyway. Matrix units that take the usual one take it, too.
+ */
+static pm_status apply_subgroup(uint64_t size, pm_device_facts *facts, pm_error *error)
+{
+    const uint32_t *sizes = facts->subgroup_sizes;
+    uint32_t usual = facts->subgroup_size;
+    bool can = facts->subgroups_asked && size >= sizes[0] && size <= sizes[1];
+    bool has = size == usual && sizes[0] == sizes[1];
+    if (size == 0) return PM_OK;
+    if (!can && !has && !facts->subgroups_asked) {
+        return pm_fail(error, PM_BAD_USAGE,
+                       "limit subgroup=%llu: no size can be asked for of %s, which has %u",
+                       (unsigned long long)size, facts->name, usual);
+    }
+    if (!can && !has) {
+        return pm_fail(error, PM_BAD_USAGE, "limit subgroup=%llu: subgroups of %s have %u to %u invocations",
+                       (unsigned long long)size, facts->name, sizes[0], sizes[1]);
+    }
+    if (facts->matrix_subgroup == usual) facts->matrix_subgroup = (uint32_t)size;
+    facts->subgroup_size = (uint32_t)size;
+    return PM_OK;
+}
+
 pm_status pm_limits_apply(const pm_device_limits *limits, pm_device_facts *facts, pm_error *error)
 {
     uint64_t own[ROWS] = {facts->max_storage_range,
@@ -210,6 +239,7 @@ pm_status pm_limits_apply(const pm_device_limits *limits, pm_device_facts *facts
                           facts->memory_bytes,
                           facts->max_allocation,
                           1000,
+                          UINT64_MAX,
                           UINT64_MAX};
     pm_device_limits copy = *limits;
     for (uint32_t i = 0; i < ROWS; i++) {
@@ -231,5 +261,5 @@ pm_status pm_limits_apply(const pm_device_limits *limits, pm_device_facts *facts
     facts->max_texel_elements = own[4];
     facts->memory_bytes = own[5];
     facts->max_allocation = own[6];
-    return PM_OK;
+    return apply_subgroup(limits->subgroup, facts, error);
 }

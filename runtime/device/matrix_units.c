@@ -2,6 +2,7 @@
 #include "device/matrix_units.h"
 
 #include "device/shaders_embedded.h"
+#include "device/subgroups.h"
 
 #include <string.h>
 
@@ -55,37 +56,32 @@ static void find_shape(VkInstance instance, VkPhysicalDevice physical, int type,
  * kernels 350 to 480 cycles for what takes 12 without, by the compiler's estimate, with registers spilled),
  * and on DG2, which has some, other engines found them slower than nothing. The compiler of Mesa's CPU driver
  * (26.2) crashes over matrices unless a subgroup has 8 lanes, which is a vector of 256 bits. */
-static uint32_t subgroup_of(VkPhysicalDevice physical, pm_device_facts *facts)
+static uint32_t subgroup_of(const pm_device_facts *facts)
 {
     enum { INTEL = 0x8086, LEAST_OF_XE2 = 16, OF_LAVAPIPE = 8 };
-    VkPhysicalDeviceSubgroupSizeControlPropertiesEXT sizes = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT};
-    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                              .pNext = &sizes};
-    vkGetPhysicalDeviceProperties2(physical, &properties);
+    const uint32_t *sizes = facts->subgroup_sizes;
     bool is_intel = facts->vendor_id == INTEL;
-    uint32_t size = is_intel ? sizes.minSubgroupSize : facts->subgroup_size;
-    facts->subgroups_vary = sizes.minSubgroupSize != sizes.maxSubgroupSize;
-    bool can = !facts->subgroups_vary || sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+    uint32_t size = is_intel ? sizes[0] : facts->subgroup_size;
+    bool can = sizes[0] == sizes[1] || facts->subgroups_asked;
     bool real = !is_intel || size >= LEAST_OF_XE2;
     bool crashes = facts->type == PM_DEVICE_CPU && size != OF_LAVAPIPE;
-    return can && real && !crashes && size >= sizes.minSubgroupSize && size <= sizes.maxSubgroupSize ? size
-                                                                                                     : 0;
+    return can && real && !crashes && size >= sizes[0] && size <= sizes[1] ? size : 0;
 }
 
 void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, bool bf16, pm_device_facts *facts)
 {
     pm_matrix_features has;
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT subgroups;
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
                                           .pNext = &v12};
     pm_matrix_units_enable(&v12, bf16, &has);
+    pm_subgroups_enable(&v12, true, &subgroups);
     vkGetPhysicalDeviceFeatures2(physical, &features);
     if (!is_built(PM_SHADER_MATRIX) || !v12.shaderFloat16 || !v12.vulkanMemoryModel ||
-        !has.matrix.cooperativeMatrix || !has.subgroups.subgroupSizeControl ||
-        !has.subgroups.computeFullSubgroups)
+        !has.matrix.cooperativeMatrix || !subgroups.subgroupSizeControl || !subgroups.computeFullSubgroups)
         return;
-    facts->matrix_subgroup = subgroup_of(physical, facts);
+    facts->matrix_subgroup = subgroup_of(facts);
     if (facts->matrix_subgroup == 0) return;
     find_shape(instance, physical, VK_COMPONENT_TYPE_FLOAT16_KHR, facts->matrix);
     bf16 = bf16 && has.bf16.shaderBFloat16Type && has.bf16.shaderBFloat16CooperativeMatrix;
@@ -98,18 +94,11 @@ void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, bool bf16, pm
     v12->shaderFloat16 = v12->vulkanMemoryModel = VK_TRUE;
     *features = (pm_matrix_features){
         .matrix = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
-                   .pNext = &features->subgroups,
+                   .pNext = v12->pNext,
                    .cooperativeMatrix = VK_TRUE},
-        .subgroups = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT,
-                      .pNext = v12->pNext,
-                      .subgroupSizeControl = VK_TRUE,
-                      .computeFullSubgroups = VK_TRUE},
         .bf16 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR,
+                 .pNext = &features->matrix,
                  .shaderBFloat16Type = VK_TRUE,
                  .shaderBFloat16CooperativeMatrix = VK_TRUE}};
-    if (bf16) {
-        features->bf16.pNext = features->subgroups.pNext;
-        features->subgroups.pNext = &features->bf16;
-    }
-    v12->pNext = &features->matrix;
+    v12->pNext = bf16 ? (void *)&features->bf16 : &features->matrix;
 }

@@ -47,17 +47,17 @@ typedef struct VkPhysicalDeviceShaderBfloat16FeaturesKHR {
 /* Structs to chain behind those of a device's creation, so that kernels for matrix units run there. */
 typedef struct pm_matrix_features {
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
-    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT subgroups;
     VkPhysicalDeviceShaderBfloat16FeaturesKHR bf16; /* chained if it is used */
 } pm_matrix_features;
 
 /* Sets facts->matrix, facts->matrix_bf16 and facts->matrix_subgroup, of a device that has these extensions
  * (`bf16`: and VK_KHR_shader_bfloat16): to the largest fragments of f16 x f16 -> f32 and of
  * bf16 x bf16 -> f32 that a subgroup multiplies, or to 0 where something is missing, in the device or in this
- * build. */
+ * build. After pm_subgroups_find. */
 void pm_matrix_units_find(VkInstance instance, VkPhysicalDevice physical, bool bf16, pm_device_facts *facts);
 
-/* Chains what has to be enabled behind v12, which is the last of its chain; `bf16`: for fragments of it. */
+/* Chains what has to be enabled behind v12, beside full subgroups (device/subgroups.h); `bf16`: for fragments
+ * of it. */
 void pm_matrix_units_enable(VkPhysicalDeviceVulkan12Features *v12, bool bf16, pm_matrix_features *features);
 
 #endif

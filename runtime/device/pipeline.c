@@ -79,10 +79,9 @@ static VkResult create_pipeline(pm_device *device, const pm_pipeline_key *key, c
                   .pName = "main",
                   .pSpecializationInfo = &constants},
     };
-    if (key->subgroup) {
-        info.stage.pNext = device->facts.subgroups_vary ? &subgroup : NULL;
+    if (key->subgroup && device->facts.subgroups_asked) info.stage.pNext = &subgroup;
+    if (key->variant & PM_SHADER_MATRIX)
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
-    }
     VkResult result = create_layouts(device, key, out);
     info.layout = out->layout;
     if (result == VK_SUCCESS) {

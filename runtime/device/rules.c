@@ -7,6 +7,8 @@
 #define DRIVER_ID_MESA_LLVMPIPE 13u
 #define VULKAN_1_4 (1u << 22 | 4u << 12)
 
+enum { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 }; /* vendor_id */
+
 /* What the compilers of docs/drivers.md make of the register tiles, of 8x2, 8x1, 4x2 and 4x1 vec4s.
  *
  * AMD and NVIDIA keep 8x2 in registers, and it is their best: for each vec4 a matmul AB costs 309, 334, 321,
@@ -25,7 +27,6 @@
  * matmul. 4x1 never does, and is the only one where registers are few. */
 static uint32_t tile_vec4s(const pm_device_facts *facts)
 {
-    enum { AMD = 0x1002, NVIDIA = 0x10de };
     return facts->vendor_id == AMD || facts->vendor_id == NVIDIA ? 16 : 8;
 }
 
@@ -34,7 +35,6 @@ static uint32_t tile_vec4s(const pm_device_facts *facts)
  * take 226 of 256, with own rows in shared memory, and whatever is more spills. */
 static uint32_t attention_fragments(const pm_device_facts *facts)
 {
-    enum { NVIDIA = 0x10de, INTEL = 0x8086 };
     return facts->vendor_id == NVIDIA ? 32 : facts->vendor_id == INTEL ? 2 : 16;
 }
 
@@ -69,11 +69,42 @@ static void choose_fragments(const pm_device_facts *facts, pm_rules *rules)
     if (!pm_on(rules, PM_MATRIX_UNITS)) rules->on &= ~PM_BIT(PM_MATRIX_ATTENTION);
 }
 
+/* Of other vendors nothing is known. */
+uint32_t pm_few_subgroup(const pm_device_facts *facts)
+{
+    bool known = facts->vendor_id == AMD || facts->vendor_id == INTEL;
+    const uint32_t *sizes = facts->subgroup_sizes;
+    return known && facts->subgroups_asked && sizes[0] < sizes[1] ? sizes[0] : 0;
+}
+
+/* What fills the device takes the size that the driver chooses: by the compilers' estimates no other is
+ * better for any class of kernels (docs/devices.md has the table). Of 32 lanes instead of 64 a lane of a
+ * product through shared memory takes 1.00 times as long on navi10 and navi21, 1.10 on navi31 and gfx1201,
+ * one of an element-wise kernel 1.13 to 1.21. Intel's compiler takes the most lanes, up to 16 or from Xe2 on
+ * 32, of which nothing spills; with twice as many all products spill and take 1.2 to 1.3 times as long, and
+ * element-wise kernels issue 0.94 to 0.98 as much. Matrix units of AMD with 32 lanes: 1.04 on navi31 and 1.06
+ * on gfx1201 by Mesa 26 (0.75 on navi31 by 25).
+ *
+ * What does not fill it, such as every kernel of a text that is written token by token, takes as long as one
+ * subgroup does, and is best spread over all processors: the least size. By the compilers' latencies of all
+ * such dispatches, added up, a token of kjv-ar takes 0.92 of the time on navi10, 0.91 on navi21, 0.57 on
+ * navi31 and gfx1201, the small ones of a training step of fashion-small 0.85, 0.84 and 0.68; on dg2 0.98
+ * (without attention, which has the least size anyway, 0.81) and 0.92, on lnl 0.96 and 0.82. Few lanes are
+ * those that the smallest of such devices runs all at once in subgroups of the least size: 24 units of 7
+ * threads of 8 lanes, or of cards 96 units. */
+static void choose_subgroups(const pm_device_facts *facts, const pm_device_limits *limits, pm_rules *rules)
+{
+    rules->most_subgroups = facts->most_subgroups;
+    if (facts->subgroups_asked) rules->subgroup = (uint32_t)limits->subgroup;
+    if (!rules->subgroup && pm_on(rules, PM_SUBGROUP_SIZES)) rules->few_subgroup = pm_few_subgroup(facts);
+    rules->few_lanes = facts->type == PM_DEVICE_DISCRETE ? 4096 : 1024;
+}
+
 pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint64_t off)
 {
     pm_rules rules = {
         .lanes = 64,
-        /* AMD compiles a workgroup of 32 lanes for 64, of which half then idle. */
+        /* Of AMD's subgroups of 64, the only ones before RDNA, a workgroup of 32 lanes leaves half idle. */
         .gemm_lanes = facts->subgroup_size >= 64 ? 64 : 32,
         .tile_vec4s = tile_vec4s(facts),
         /* Of 32 rows the gradient of keys and values spills on Intel and Apple, and needs 252 registers on
@@ -98,6 +129,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         if (pm_feature_offered(facts, (pm_feature)i) && !(off >> i & 1u)) rules.on |= PM_BIT(i);
     }
     choose_fragments(facts, &rules);
+    choose_subgroups(facts, limits, &rules);
     /* PM_TEXEL_INPUTS: CPU drivers check loads from storage buffers lane by lane; texel fetches are one
      * straight vector load, two to three times faster. PM_EVEN_VIEWS: lavapipe compiles a kernel anew, for
      * half a second, when a buffer's size becomes a power of two or stops being one, and when bits 8 to 15 of
@@ -127,6 +159,13 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
     /* Mesa's CPU driver ends all loops of an invocation, without a word, after 65535 rounds. */
     if (facts->driver_id == DRIVER_ID_MESA_LLVMPIPE) rules.most_rounds = 65535;
     return rules;
+}
+
+uint32_t pm_subgroup_for(const pm_rules *rules, uint32_t lanes, uint64_t all_lanes)
+{
+    uint32_t size = rules->subgroup;
+    if (size == 0 && all_lanes <= rules->few_lanes) size = rules->few_subgroup;
+    return (uint64_t)size * rules->most_subgroups >= lanes ? size : 0;
 }
 
 int pm_device_rank(pm_device_type type)

@@ -32,6 +32,10 @@ typedef struct pm_rules {
     uint32_t
         attention_fragments;  /* of attention by matrix units, in a lane's registers: sums, and own rows */
     uint32_t attention_bytes; /* of attention's weights that are written down; for PM_ATTENTION_PRODUCTS */
+    /* Sizes of subgroups to ask for (pm_subgroup_for), 0: none: of every kernel, and of dispatches of
+     * few_lanes or less. */
+    uint32_t subgroup, few_subgroup, few_lanes;
+    uint32_t most_subgroups;  /* of a workgroup that asks for a size */
     double first_work;        /* operations plus bytes of the first submit of a kernel not known yet */
     struct pm_tuning *tuning; /* tiles that were measured, and those asked for (tuning.h); NULL: none */
     double tune_seconds;      /* for measuring on first use; 0: only by command */
@@ -40,6 +44,13 @@ typedef struct pm_rules {
 
 /* `limits`, of which facts know already: for the rest. `off`: bits PM_BIT(pm_feature). */
 pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limits, uint64_t off);
+
+/* The size of subgroups that a dispatch of few lanes is to have on such a device; 0: the driver's. */
+uint32_t pm_few_subgroup(const pm_device_facts *facts);
+
+/* The size of subgroups to ask for of a kernel that needs none: with workgroups of so many lanes, and so many
+ * lanes in all. 0: the driver chooses. */
+uint32_t pm_subgroup_for(const pm_rules *rules, uint32_t lanes, uint64_t all_lanes);
 
 static inline bool pm_on(const pm_rules *rules, pm_feature feature)
 {

@@ -171,7 +171,12 @@ static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, 
         .n_spec = dispatch->n_spec,
         .subgroup = dispatch->subgroup,
     };
-    if (dispatch->subgroup) key.variant = PM_SHADER_MATRIX | (plan->device->rules.bf16 ? PM_SHADER_BF16 : 0u);
+    if (dispatch->subgroup) {
+        key.variant = PM_SHADER_MATRIX | (plan->device->rules.bf16 ? PM_SHADER_BF16 : 0u);
+    } else {
+        uint64_t groups = (uint64_t)dispatch->groups[0] * dispatch->groups[1] * dispatch->groups[2];
+        key.subgroup = pm_subgroup_for(&plan->device->rules, dispatch->spec[0], groups * dispatch->spec[0]);
+    }
     for (uint32_t b = 0; texels && b < dispatch->n_bind; b++) {
         if (dispatch->bind[b].access == PM_READ) key.texel_mask |= 1u << b;
     }
