@@ -57,7 +57,7 @@ static void print_device(const pm_device_facts *facts, bool chosen)
            (unsigned long long)facts->max_texel_elements,
            cli_size(facts->max_shared_bytes, shared, sizeof shared), facts->max_invocations,
            facts->max_groups[0], facts->subgroup_size);
-    if (facts->subgroups_asked)
+    if (facts->subgroups_asked && facts->subgroup_sizes[0] < facts->subgroup_sizes[1])
         printf(" (%u to %u on demand)", facts->subgroup_sizes[0], facts->subgroup_sizes[1]);
     printf("\n");
     if (facts->usable) print_lacks(facts);
