@@ -192,7 +192,8 @@ $(compiles_table "$1")
 
 Registers / spills and bytes of private memory / the compiler's estimate. The estimate is AMD's inverse throughput,
 Intel's and NVIDIA's count of cycles, and where there is none the number of instructions. It compares versions of one
-kernel on one GPU; GPUs with each other it does not.
+kernel on one GPU; GPUs with each other it does not. Dispatches of few lanes have the smallest subgroups there are
+(devices.md), which end sooner, but of which AMD's inverse throughput is higher.
 
 ### Precision exact
 
