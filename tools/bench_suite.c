@@ -172,7 +172,7 @@ static pm_status run_train(pm_device *device, const bench_roof *roof, bench_repo
     enum { UNET, TRANSFORMER, STEPS };
     bench_model model;
     step steps[STEPS];
-    char names[STEPS][100] = {"", ""}, name[130];
+    char names[STEPS][100] = {"", ""}, name[sizeof names + 40];
     pm_status status = bench_unet(&model, error);
     if (status == PM_OK) {
         (void)snprintf(names[UNET], sizeof names[UNET], "U-Net of %.2f M parameters, 28x28, batch 32",

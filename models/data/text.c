@@ -90,7 +90,7 @@ static pm_status add_entry(const char *folder, const char *name, pm_names *files
     }
     char *path = pm_join_path(folder, name, "");
     if (!path) return pm_fail_memory(error, folder);
-    entry_kind kind;
+    entry_kind kind = ENTRY_OTHER;
     pm_status status = examine(path, &kind, error);
     if (status == PM_OK && kind == ENTRY_OTHER) ++*skipped;
     if (status == PM_OK && kind != ENTRY_OTHER && !pm_names_add(kind == ENTRY_FILE ? files : folders, path))
