@@ -59,16 +59,14 @@ void add_terms(uint row, uint begin, uint end)
     for (uint term = begin; term < end; term += 4) {
         [[unroll]] for (uint u = 0; u < 4; u++) {
             uint start = OVER_KEYS ? query_start(term + u) : key_start(term + u);
-            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) tile_b[u][j] = theirs(start + quads[j]);
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) tile_b_fetched[4 * j + u] = theirs(start + quads[j]);
         }
         TILE_STEPS(first) {
             [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) {
                 uint across = (term + i % 4) * p.weight_quads;
                 tile_fetched[i] = weights(a_at[first + i] + (OVER_KEYS ? across : term / 4));
             }
-            [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) {
-                tile_multiply_add(first + i, OVER_KEYS ? tile_a_across(i) : tile_a(i));
-            }
+            tile_add_terms(first, TILE_AHEAD, OVER_KEYS, false);
         }
     }
 }

@@ -104,11 +104,21 @@ static void lanes_have_the_same_bits(void **state)
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {16, 2}});
 }
 
+/* Rows too few to be shared out: the lanes lie one below the other. */
+static void lanes_below_each_other_have_the_same_bits(void **state)
+{
+    (void)state;
+    compare_lanes(&pm_op_matmul, (pm_device_limits){.tile = {4, 8}});
+    compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 8}});
+}
+
 static void parts_of_lanes_have_the_same_bits(void **state)
 {
     (void)state;
     compare_lanes(&pm_op_matmul, (pm_device_limits){.tile = {16, 2}, .storage_range = 64 * KIB});
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {16, 1}, .storage_range = 64 * KIB});
+    compare_lanes(&pm_op_matmul, (pm_device_limits){.tile = {4, 4}, .storage_range = 64 * KIB});
+    compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 8}, .storage_range = 64 * KIB});
 }
 
 /* Of products whose B is transposed first, and read as it lies. */
@@ -146,6 +156,7 @@ int main(void)
         cmocka_unit_test(convolutions_have_the_same_bits),
         cmocka_unit_test(parts_have_the_same_bits),
         cmocka_unit_test(lanes_have_the_same_bits),
+        cmocka_unit_test(lanes_below_each_other_have_the_same_bits),
         cmocka_unit_test(parts_of_lanes_have_the_same_bits),
         cmocka_unit_test(turned_products_have_the_same_bits),
     };

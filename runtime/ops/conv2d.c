@@ -117,7 +117,8 @@ static pm_tile tile_for(const pm_rules *all, uint32_t spread, uint32_t slices, u
 static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t spread, const conv_operands *o,
                        uint32_t slice, tap_range taps)
 {
-    enum { HAS_BIAS = 1, TAPS_ALL = 0, TAPS_FIRST = 1, TAPS_LATER = 2 }; /* of shaders/conv2d.comp */
+    enum { HAS_BIAS = 1 }; /* of shaders/include/conv2d.glsl, as all of these */
+    enum { TAPS_ALL = 0, TAPS_FIRST = 1, TAPS_LATER = 2, TAPS_SPREAD = 4 };
     enum { PER_SAMPLE_WHOLE = 1, PER_SAMPLE_CUT = 2 };
     uint32_t in4 = pm_round4(c->channels), out4 = pm_round4(c->out_channels), weight_first;
     uint32_t pixels = c->height * c->width, out_pixels = c->out_height * c->out_width;
@@ -138,7 +139,8 @@ static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t s
     pm_spec_tile(d, &tile, c->out_channels);
     pm_spec(d, !per_sample ? 0 : per_sample_whole ? PER_SAMPLE_WHOLE : PER_SAMPLE_CUT);
     pm_spec_epilogue(d, residual, false, last ? o->activation : 0);
-    pm_spec(d, whole ? TAPS_ALL : taps.first == 0 ? TAPS_FIRST : TAPS_LATER);
+    uint32_t of_taps = whole ? TAPS_ALL : taps.first == 0 ? TAPS_FIRST : TAPS_LATER;
+    pm_spec(d, spread > 1 && tile.shows ? of_taps + TAPS_SPREAD : of_taps);
     pm_spec_shared(d, lowering->rules, &tile);
     const uint32_t sizes[] = {c->batch,
                               slice,
@@ -173,8 +175,15 @@ static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t s
                   (spread * spread));
 }
 
-/* `spread` as in shaders/conv2d.comp. Weights that cannot be bound whole are taken tap by tap, as many as
- * can; samples of which the slices cannot, in smaller slices. */
+/* Rounds of a dispatch for each tap. A driver may run a loop inside a branch that is not taken, and count it:
+ * then that over taps makes one in every round of that over channels. */
+static uint64_t rounds_of_tap(const pm_conv_sizes *c)
+{
+    return 2 * ((uint64_t)pm_round4(c->channels) / 4 + 1);
+}
+
+/* `spread` as in shaders/conv2d.comp. Weights that cannot be bound whole, or make a loop too long, are taken
+ * tap by tap, as many as can be; samples of which the slices cannot, in smaller slices. */
 static void lower_sums(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t spread, conv_operands o)
 {
     uint64_t tap_bytes = (uint64_t)pm_round4(c->channels) * pm_round4(c->out_channels) * 4;
@@ -185,6 +194,8 @@ static void lower_sums(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t s
     o.residual =
         pm_conv_padded(lowering, o.residual, c->batch * c->out_height * c->out_width, c->out_channels);
     if (!pm_fits_whole(lowering, o.weight, 4)) step = in_reach == 0 ? 1 : (uint32_t)in_reach;
+    uint64_t in_rounds = lowering->rules->most_rounds / rounds_of_tap(c);
+    if (in_rounds < step) step = in_rounds == 0 ? 1 : (uint32_t)in_rounds;
     for (uint32_t first = 0; first < all;) {
         uint32_t end = all - first < step ? all : first + step;
         lower_taps(lowering, c, spread, &o, slice, (tap_range){first, end, all});
@@ -229,7 +240,7 @@ static bool absorb(const pm_lowering *lowering, pm_node *node, const pm_node *re
                            {.x = node->in[IN_PER_SAMPLE], .feature = PM_SAMPLE_EPILOGUE},
                            {.x = node->in[IN_RESIDUAL], .feature = PM_RESIDUAL_EPILOGUE}};
     if (attr->activation || pm_addends_inside(lowering, addends, 3) < 3) return false;
-    uint64_t rounds = (uint64_t)c->kernel_height * (1 + c->kernel_width * (1 + c->channels / 4));
+    uint64_t rounds = (uint64_t)c->kernel_height * c->kernel_width * rounds_of_tap(c);
     pm_follower follower = pm_follower_of(lowering, reader, node->out[0], rounds);
     if (follower.activation == 0) return false;
     attr->activation = follower.activation;

@@ -11,7 +11,8 @@
 typedef struct pm_tile {
     uint32_t rows, columns, log2_lanes;
     uint32_t lanes;        /* of a workgroup */
-    bool shows;            /* a register tile of lanes that fetch for each other (NAME_lanes.comp) */
+    bool shows;            /* a register tile of lanes that fetch for each other (NAME_lanes.comp): side by
+                              side, or, for log2_lanes == 0, one below the other */
     uint32_t shared_bytes; /* 0: a register tile (shaders/include/tile.glsl); else through shared memory
                               (tile_shared.glsl) */
     uint32_t part_rows,

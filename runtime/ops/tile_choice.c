@@ -24,10 +24,10 @@ static const pm_tile_size cpu_sizes[] = {{16, 4}, {16, 2}, {16, 1}, {4, 4}};
 static const pm_tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
 static const pm_tile_size shared_sizes[] = {{8, 2}, {4, 2}, {8, 1}, {4, 1}};
 static const pm_tile_size small_shared_sizes[] = {{4, 1}}; /* where registers are few; see rules.c */
-static const pm_tile_size shown_sizes[] = {
-    {32, 2}, {32, 1}, {16, 1}}; /* of lanes that fetch for each other */
+/* Of lanes that fetch for each other: side by side, one below the other. */
+static const pm_tile_size shown_sizes[] = {{32, 2}, {32, 1}, {16, 1}, {8, 8}, {4, 8}};
 static const lane_shape cpu_shapes[] = {{0, 2}, {0, 3}, {0, 1}, {0, 4}, {0, 0}};
-static const lane_shape shown_shapes[] = {{0, 3}, {0, 4}};
+static const lane_shape shown_shapes[] = {{0, 3}, {0, 4}, {0, 0}};
 static const lane_shape gpu_shapes[] = {{0, 3}, {0, 2}, {0, 4}, {0, 1}, {0, 0}};
 static const lane_shape shared_shapes[] = {{256, 4}, {128, 4}, {128, 3}, {64, 3}, {64, 2}, {64, 4}};
 
@@ -41,19 +41,28 @@ typedef struct sizes {
     uint32_t count, m, n;
 } sizes;
 
+/* Vectors that an invocation fetches for four terms: of A one for each row, of B four for each column; or its
+ * share of those that all lanes of a workgroup need. Lanes one below the other fetch A from as many rows in
+ * memory, which takes longer. */
+static double fetches_of(const pm_tile *tile)
+{
+    double a = tile->rows, b = 4.0 * tile->columns;
+    if (!tile->shows) return a + b;
+    return tile->log2_lanes ? a / tile->lanes + b : 1.1 * a + b / tile->lanes;
+}
+
 /* Time for an output of these sizes, in arbitrary units: what is computed, the part beyond the edges
  * included. For each vec4 of a tile and four terms of the sum, a CPU driver takes about 3 ns for the
- * arithmetic and 10 ns for each of the rows + 4 columns vectors that it fetches. Of a GPU nothing has been
- * measured: a fetch from shared memory counts as a quarter of one from a cache, and each element that a block
- * brings as 16 operations. */
+ * arithmetic and 10 ns for each vector that it fetches. Of a GPU nothing has been measured: a fetch from
+ * shared memory counts as a quarter of one from a cache, and each element that a block brings as 16
+ * operations. */
 static double cost_of(const pm_rules *rules, const pm_tile *tile, const sizes *output)
 {
-    double rows = tile->rows, columns = tile->columns, fetches = (rows + 4.0 * columns) / (rows * columns);
+    double rows = tile->rows, columns = tile->columns, fetches = fetches_of(tile) / (rows * columns);
     double groups = (double)tile->groups_y * tile->groups_x;
     double block_rows = tile->group_rows, block_columns = 4.0 * columns * (1u << tile->log2_lanes);
     double vec4s = groups * block_rows * block_columns / 4.0;
     double busy = output->count * (output->m / rows) * (pm_ceil_div(output->n, 4) / columns) / PM_BUSY_LANES;
-    if (tile->shows) fetches = (rows / tile->lanes + 4.0 * columns) / (rows * columns);
     if (rules->is_cpu) return vec4s * (3.0 + 10.0 * fetches);
     double brought = 16.0 / block_rows + 16.0 / block_columns, each = 1.0 + fetches;
     if (tile->shared_bytes) each = 1.0 + fetches / 4.0 + brought;
@@ -80,9 +89,11 @@ static uint32_t shared_bytes_of(const pm_tile *tile)
     return 16 * (a + b);
 }
 
-/* Whether the lanes can fetch for each other: they lie side by side, and share a tile's rows out evenly. */
+/* Whether the lanes can fetch for each other: they lie side by side, and share a tile's rows out evenly, or
+ * one below the other, and share its columns out. */
 static bool can_show(const pm_tile *tile)
 {
+    if (tile->log2_lanes == 0) return 4 * tile->columns % tile->lanes == 0;
     return tile->lanes >> tile->log2_lanes == 1 && tile->rows % tile->lanes == 0;
 }
 
@@ -254,6 +265,7 @@ void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile 
     if (tile->shows) {
         while (dispatch->n_spec < SHUFFLES) pm_spec(dispatch, 0);
         pm_spec(dispatch, rules->shuffles);
+        pm_spec(dispatch, tile->log2_lanes == 0);
     }
     if (tile->shared_bytes == 0) return;
     while (dispatch->n_spec < FIRST) pm_spec(dispatch, 0);

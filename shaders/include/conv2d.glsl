@@ -18,9 +18,9 @@
 
 layout(constant_id = 4) const uint PER_SAMPLE = 0; // not there, bound whole, bound from the piece on
 // Weights above the device's storage range are bound some taps at a time, one dispatch each: all taps, the
-// first or later ones, whose sums go on from what Y holds.
+// first or later ones, whose sums go on from what Y holds. In lanes 4 is added where `spread` is not 1.
 layout(constant_id = 6) const uint TAPS = 0;
-const bool SOME_TAPS = TAPS != 0, IS_LATER = TAPS == 2;
+const bool SOME_TAPS = (TAPS & 3) != 0, IS_LATER = (TAPS & 3) == 2, IS_SPREAD = (TAPS & 4) != 0;
 
 const uint HAS_BIAS = 1;
 

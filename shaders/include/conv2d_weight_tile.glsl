@@ -47,11 +47,13 @@ void load_rows(uint u, bool exists)
     }
 }
 
+vec4 fetch_dy(uint pixel, uint quad) { return dy(dy_start() + pixel * pm_quads(p.out_channels) + quad); }
+
 void main()
 {
-    uint row = tile_row(p.log2_lanes), first = first_term(), end = end_term(), quad[TILE_COLUMNS];
-    [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-        quad[j] = min(tile_quad(p.log2_lanes, j), pm_quads(p.out_channels) - 1);
+    uint row = tile_row(p.log2_lanes), first = first_term(), end = end_term(), quad[TILE_B_FETCHES];
+    [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
+        quad[i] = min(tile_b_quad(p.log2_lanes, i), pm_quads(p.out_channels) - 1);
     }
     // What lies below the last row is not stored.
     place_rows(piece_row() + min(row + tile_first(), rows_here() - 4));
@@ -65,18 +67,24 @@ void main()
     tile_clear();
     if (IS_LATER) {
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) tile[i][j] = resume_sums(row + i, quad[j]);
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+                tile[i][j] = resume_sums(row + i, tile_quad(p.log2_lanes, j));
+            }
         }
     }
+    // The order of the fetches is what lavapipe is fastest with, by up to a third.
     for (uint k = first; k < end; k += 4) {
+        [[unroll]] for (uint i = 0; TILES_BELOW && i < TILE_B_FETCHES; i++) {
+            tile_b_fetched[i] = fetch_dy(min(k + tile_b_term(i), end - 1), quad[i]);
+        }
         [[unroll]] for (uint u = 0; u < 4; u++) {
             if (u < TERMS) load_rows(u, k + u + lane_term < end);
-            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                tile_b[u][j] = dy(dy_start() + min(k + u, end - 1) * pm_quads(p.out_channels) + quad[j]);
+            [[unroll]] for (uint j = 0; !TILES_BELOW && j < TILE_COLUMNS; j++) {
+                tile_b_fetched[4 * j + u] = fetch_dy(min(k + u, end - 1), quad[4 * j]);
             }
             next_pixel();
         }
-        [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) tile_multiply_add(i, tile_a_across(i));
+        tile_add_terms(0, TILE_ROWS, true, false);
     }
 
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {

@@ -5,8 +5,8 @@
 
 // Where the row of each vec4 begins that is fetched; when A is transposed, the first term of its rows.
 uint a_at[TILE_FETCHES];
-// Where each column begins when B is transposed; else [j][0] is for the vec4 of columns.
-uint b_at[TILE_COLUMNS][4];
+// Where the column of each vec4 of B that is fetched begins; when B is not transposed, its first term.
+uint b_at[TILE_B_FETCHES];
 
 void place_a(uint first)
 {
@@ -25,17 +25,19 @@ void load_a(uint first, uint k)
     }
 }
 
+void place_b()
+{
+    [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
+        uint quad = min(tile_b_quad(p.log2_lanes, i), pm_quads(p.n) - 1);
+        b_at[i] = b_start();
+        b_at[i] += B_TRANSPOSED ? min(4 * quad + tile_b_term(i), p.n - 1) * terms_a_row() : quad;
+    }
+}
+
 void load_b(uint k)
 {
-    [[unroll]] for (uint u = 0; u < 4; u++) {
-        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-            if (B_TRANSPOSED) {
-                vec4 terms = b(b_at[j][u] + k / 4);
-                [[unroll]] for (uint t = 0; t < 4; t++) tile_b[t][j][u] = terms[t];
-            } else {
-                tile_b[u][j] = b(b_at[j][0] + (k + u) * pm_quads(p.n));
-            }
-        }
+    [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
+        tile_b_fetched[i] = b(b_at[i] + (B_TRANSPOSED ? k / 4 : (k + tile_b_term(i)) * pm_quads(p.n)));
     }
 }
 
@@ -45,14 +47,9 @@ void main()
 
     // What lies beyond the edge of C is computed from its last row or column, and not stored.
     place_a(row);
+    place_b();
     vec4 addend[TILE_COLUMNS];
-    [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-        uint quad = min(tile_quad(p.log2_lanes, j), pm_quads(p.n) - 1);
-        [[unroll]] for (uint c = 0; c < 4; c++) {
-            b_at[j][c] = b_start() + (B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * terms_a_row() : quad);
-        }
-        addend[j] = bias_of(quad);
-    }
+    [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) addend[j] = bias_of(tile_quad(p.log2_lanes, j));
 
     tile_clear();
     if (IS_LATER) {
@@ -66,9 +63,7 @@ void main()
         load_b(k);
         TILE_STEPS(first) {
             load_a(first, k);
-            [[unroll]] for (uint i = 0; i < TILE_AHEAD; i++) {
-                tile_multiply_add(first + i, A_TRANSPOSED ? tile_a_across(i) : tile_a(i));
-            }
+            tile_add_terms(first, TILE_AHEAD, A_TRANSPOSED, B_TRANSPOSED);
         }
     }
 

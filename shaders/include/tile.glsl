@@ -16,16 +16,19 @@ layout(constant_id = 2) const uint TILE_COLUMNS = 4;
 layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output are whole vec4s
 
 // For four terms of all rows a tile needs TILE_ROWS vec4s of A: number r is of row r, where vec4s lie along the
-// terms; where they lie along the rows, number 4 q + u has rows 4 q and on, of term u.
+// terms; where they lie along the rows, number 4 q + u has rows 4 q and on, of term u. And 4 TILE_COLUMNS of B:
+// number 4 j + u is column j of term u, or, where B is transposed, four terms of element u of that column.
 //
-// PM_LANES (NAME_lanes.comp): the lanes of a workgroup are one subgroup, in order, and lie side by side along the
-// columns, so that all of them need the same ones. Each then fetches one in so many, and shows it to the
+// PM_LANES (NAME_lanes.comp): the lanes of a workgroup are one subgroup, in order. Either they lie side by side
+// along the columns, so that all of them need the same of A, or one below the other, each with the same
+// columns, so that they need the same of B. Each then fetches one in so many of those, and shows it to the
 // others. Else every invocation fetches all.
 #ifdef PM_LANES
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #extension GL_KHR_shader_subgroup_vote : require
 layout(constant_id = 9) const bool SHUFFLES = false; // which of two ways to show a value is the faster: rules.c
+layout(constant_id = 10) const bool TILES_BELOW = false; // one below the other
 #define TILE_SHOW(type)                              \
     type tile_show(type v, uint lane)                \
     {                                                \
@@ -35,14 +38,19 @@ layout(constant_id = 9) const bool SHUFFLES = false; // which of two ways to sho
 TILE_SHOW(uint)
 TILE_SHOW(float)
 TILE_SHOW(vec4)
-const uint TILE_STEP = gl_WorkGroupSize.x; // divides TILE_ROWS, and is a multiple of four
-uint tile_first() { return gl_LocalInvocationID.x; }
+// An invocation fetches number tile_first() and every TILE_STEP-th from there on, of B the same; what is not 1
+// divides how many there are, and is a multiple of four.
+const uint TILE_STEP = TILES_BELOW ? 1 : gl_WorkGroupSize.x, TILE_B_STEP = TILES_BELOW ? gl_WorkGroupSize.x : 1;
+uint tile_first() { return TILES_BELOW ? 0 : gl_LocalInvocationID.x; }
+uint tile_b_first() { return TILES_BELOW ? gl_LocalInvocationID.x : 0; }
 const uint TILE_AHEAD = TILE_ROWS;
 bool tile_any(bool is) { return subgroupAny(is); }
-uint tile_shown(uint v, uint number) { return tile_show(v, number % TILE_STEP); }
+uint tile_shown(uint v, uint number) { return TILES_BELOW ? v : tile_show(v, number % TILE_STEP); }
 #else
-const uint TILE_STEP = 1;
+const bool TILES_BELOW = false;
+const uint TILE_STEP = 1, TILE_B_STEP = 1;
 uint tile_first() { return 0; }
+uint tile_b_first() { return 0; }
 // So many are fetched before they are used, as the first of tile_fetched; divides TILE_ROWS.
 const uint TILE_AHEAD = PM_AHEAD(TILE_ROWS, 4);
 bool tile_any(bool is) { return is; }
@@ -56,12 +64,10 @@ uint tile_shown(uint v, uint number) { return v; }
 #define TILE_STEPS(first) [[unroll]] for (uint first = 0; first < TILE_ROWS; first += TILE_AHEAD)
 #endif
 
-// An invocation fetches number tile_first() and every TILE_STEP-th from there on.
-const uint TILE_FETCHES = TILE_ROWS / TILE_STEP;
+const uint TILE_FETCHES = TILE_ROWS / TILE_STEP, TILE_B_FETCHES = 4 * TILE_COLUMNS / TILE_B_STEP;
 
 vec4 tile[TILE_ROWS][TILE_COLUMNS];
-vec4 tile_fetched[TILE_FETCHES];
-vec4 tile_b[4][TILE_COLUMNS];    // of four terms: the columns
+vec4 tile_fetched[TILE_FETCHES], tile_b_fetched[TILE_B_FETCHES];
 
 // The output, seen as vec4s and as elements. Where an operand is bound in parts, one dispatch each, a later
 // one goes on from what the one before left in the output (tile_load): then a sum has the order, and the
@@ -100,23 +106,37 @@ void tile_clear()
     }
 }
 
-// The vec4 of that number, or an element of it.
+// The vec4 of that number, or an element of it; of A, and of B.
 vec4 tile_a(uint number)
 {
 #ifdef PM_LANES
-    return tile_show(tile_fetched[number / TILE_STEP], number % TILE_STEP);
-#else
-    return tile_fetched[number];
+    if (!TILES_BELOW) return tile_show(tile_fetched[number / TILE_STEP], number % TILE_STEP);
 #endif
+    return tile_fetched[number];
 }
 
 float tile_a(uint number, uint c)
 {
 #ifdef PM_LANES
-    return tile_show(tile_fetched[number / TILE_STEP][c], number % TILE_STEP);
-#else
-    return tile_fetched[number][c];
+    if (!TILES_BELOW) return tile_show(tile_fetched[number / TILE_STEP][c], number % TILE_STEP);
 #endif
+    return tile_fetched[number][c];
+}
+
+vec4 tile_b(uint number)
+{
+#ifdef PM_LANES
+    if (TILES_BELOW) return tile_show(tile_b_fetched[number / TILE_B_STEP], number % TILE_B_STEP);
+#endif
+    return tile_b_fetched[number];
+}
+
+float tile_b(uint number, uint c)
+{
+#ifdef PM_LANES
+    if (TILES_BELOW) return tile_show(tile_b_fetched[number / TILE_B_STEP][c], number % TILE_B_STEP);
+#endif
+    return tile_b_fetched[number][c];
 }
 
 // Four terms of a row, out of vec4s that lie along the rows.
@@ -126,24 +146,59 @@ vec4 tile_a_across(uint row)
     return vec4(tile_a(first, c), tile_a(first + 1, c), tile_a(first + 2, c), tile_a(first + 3, c));
 }
 
-// tile[row] += the four products of its terms in `a` and tile_b, in order.
-void tile_multiply_add(uint row, vec4 a)
+// Column j of four terms, out of vec4s that lie along the columns, or, across, along the terms.
+void tile_column(uint j, bool across, out vec4 terms[4])
 {
-    [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-        vec4 sum = tile[row][j];
-        sum = PM_MAD(vec4(a.x), tile_b[0][j], sum);
-        sum = PM_MAD(vec4(a.y), tile_b[1][j], sum);
-        sum = PM_MAD(vec4(a.z), tile_b[2][j], sum);
-        sum = PM_MAD(vec4(a.w), tile_b[3][j], sum);
-        tile[row][j] = sum;
+    [[unroll]] for (uint u = 0; u < 4; u++) {
+        if (across) {
+            [[unroll]] for (uint c = 0; c < 4; c++) terms[u][c] = tile_b(4 * j + c, u);
+        } else {
+            terms[u] = tile_b(4 * j + u);
+        }
+    }
+}
+
+// tile[row][j] += the four products of the terms, in order.
+void tile_multiply_add(uint row, uint j, vec4 a, vec4 b[4])
+{
+    vec4 sum = tile[row][j];
+    sum = PM_MAD(vec4(a.x), b[0], sum);
+    sum = PM_MAD(vec4(a.y), b[1], sum);
+    sum = PM_MAD(vec4(a.z), b[2], sum);
+    sum = PM_MAD(vec4(a.w), b[3], sum);
+    tile[row][j] = sum;
+}
+
+// Adds the four terms that were fetched to so many rows from `first` on. What is shown is shown once.
+void tile_add_terms(uint first, uint rows, bool a_across, bool b_across)
+{
+    vec4 b[4];
+    if (TILES_BELOW) {
+        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+            tile_column(j, b_across, b);
+            [[unroll]] for (uint i = 0; i < rows; i++) {
+                tile_multiply_add(first + i, j, a_across ? tile_a_across(i) : tile_a(i), b);
+            }
+        }
+    } else {
+        [[unroll]] for (uint i = 0; i < rows; i++) {
+            vec4 a = a_across ? tile_a_across(i) : tile_a(i);
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+                tile_column(j, b_across, b);
+                tile_multiply_add(first + i, j, a, b);
+            }
+        }
     }
 }
 
 // The invocations of a workgroup lie 1 << log2_lanes wide, the others below them.
 #ifdef PM_LANES
-uint tile_lane(uint log2_lanes) { return gl_LocalInvocationID.x; }
-uint tile_group_rows(uint log2_lanes) { return TILE_ROWS; } // of a workgroup
-uint tile_row(uint log2_lanes) { return gl_WorkGroupID.y * TILE_ROWS; } // the first of this invocation's tile
+uint tile_lane(uint log2_lanes) { return TILES_BELOW ? 0 : gl_LocalInvocationID.x; }
+uint tile_group_rows(uint log2_lanes) { return (TILES_BELOW ? gl_WorkGroupSize.x : 1) * TILE_ROWS; } // of a workgroup
+uint tile_row(uint log2_lanes) // the first of this invocation's tile
+{
+    return gl_WorkGroupID.y * tile_group_rows(log2_lanes) + (TILES_BELOW ? gl_LocalInvocationID.x * TILE_ROWS : 0);
+}
 #else
 uint tile_lane(uint log2_lanes) { return gl_LocalInvocationID.x & ((1u << log2_lanes) - 1); }
 uint tile_group_rows(uint log2_lanes) { return (gl_WorkGroupSize.x >> log2_lanes) * TILE_ROWS; }
@@ -154,10 +209,14 @@ uint tile_row(uint log2_lanes)
 }
 #endif
 
-// Column j of this tile, in vec4s: neighbouring invocations have neighbours.
+// Column j of this tile, in vec4s: neighbouring invocations have neighbours, if they lie side by side.
 uint tile_quad(uint log2_lanes, uint j)
 {
     return ((gl_WorkGroupID.x * TILE_COLUMNS + j) << log2_lanes) + tile_lane(log2_lanes);
 }
+
+// Of what this invocation fetches of B: the term of that, and its column.
+uint tile_b_term(uint i) { return (tile_b_first() + i * TILE_B_STEP) % 4; }
+uint tile_b_quad(uint log2_lanes, uint i) { return tile_quad(log2_lanes, (tile_b_first() + i * TILE_B_STEP) / 4); }
 
 #endif

@@ -114,11 +114,15 @@ void multiply_blocks()
     [[unroll]] for (uint quad = 0; quad < TERM_QUADS; quad++) {
         [[unroll]] for (uint t = 0; t < 4; t++) {
             [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-                tile_b[t][j] = block_b[(4 * quad + t) * B_STRIDE + block_quad(j)];
+                tile_b_fetched[4 * j + t] = block_b[(4 * quad + t) * B_STRIDE + block_quad(j)];
             }
         }
         [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-            tile_multiply_add(i, block_a[block_row(i) * A_STRIDE + quad]);
+            vec4 a = block_a[block_row(i) * A_STRIDE + quad], b[4];
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
+                tile_column(j, false, b);
+                tile_multiply_add(i, j, a, b);
+            }
         }
     }
 }
