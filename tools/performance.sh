@@ -23,7 +23,8 @@ prepare_root() {
     local blas to=$roots/$1/bench
     mkdir -p "$to/blas"
     cp "$pumice" "$to/pumice"
-    blas=$(ldconfig -p | awk '/libopenblas.so.0/ { print $NF; exit }')
+    # Reads to the end, lest ldconfig fail by a pipe that closed.
+    blas=$(ldconfig -p | awk '/libopenblas.so.0/ && !found { print $NF; found = 1 }')
     [ -n "$blas" ] || return 0
     # shellcheck disable=SC2046 # one path a word
     cp -L "$blas" $(ldd "$blas" | awk '/gfortran|quadmath/ { print $3 }') "$to/blas/"
