@@ -66,7 +66,7 @@ trap 'exit 130' INT TERM
 mirror() {
     # shellcheck disable=SC2016
     apt-get indextargets --format '$(SITE) $(ORIGIN) $(LABEL)' 'Created-By: Packages' |
-        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
+        awk '$2 == "Debian" && $3 == "Debian" && !found { print $1; found = 1 }'
 }
 
 run_packages=ca-certificates,mesa-vulkan-drivers,mesa-drm-shim,libvulkan1,libjansson4,zlib1g,glslc
