@@ -244,9 +244,9 @@ jobs_of() {
     wait
 }
 
-compile_all() {
+list_compiles() {
     if has_root trixie; then
-        jobs_of <<'LIST'
+        cat <<'LIST'
 amd polaris10 trixie
 amd vega10 trixie
 amd navi10 trixie
@@ -267,7 +267,7 @@ intel bmg
 LIST
     fi
     if has_root unstable; then
-        jobs_of <<'LIST'
+        cat <<'LIST'
 amd_new navi31
 amd_new gfx1201
 nvidia turing-new unstable 0x162
@@ -279,11 +279,12 @@ adreno 740
 apple
 LIST
     fi
+    list_quick
 }
 
 # The families that the Mesa of this machine knows.
-compile_quick() {
-    jobs_of <<'LIST'
+list_quick() {
+    cat <<'LIST'
 amd polaris10-host host polaris10
 amd vega10-host host vega10
 amd navi10-host host navi10
@@ -314,20 +315,19 @@ run_driver() {
     fi
 }
 
-run_all() {
+# The longest first.
+list_runs() {
     local icd
-    {
-        echo "run_driver lavapipe-12 host LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
-        if has_root trixie; then
-            echo "run_driver lavapipe-13 trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
-        fi
-        if has_root unstable; then
-            icd="LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
-            echo "run_driver lavapipe-unstable unstable $icd"
-            echo "run_driver lavapipe-unstable-gpu unstable $icd LP_NATIVE_VECTOR_WIDTH=256 PUMICE_OFF=cpu-kernels"
-        fi
-        if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host VK_ICD_FILENAMES=$icd"; fi
-    } | jobs_of
+    if has_root trixie; then
+        echo "run_driver lavapipe-13 trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+    fi
+    echo "run_driver lavapipe-12 host LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
+    if has_root unstable; then
+        icd="LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+        echo "run_driver lavapipe-unstable unstable $icd"
+        echo "run_driver lavapipe-unstable-gpu unstable $icd LP_NATIVE_VECTOR_WIDTH=256 PUMICE_OFF=cpu-kernels"
+    fi
+    if icd=$(tools/swiftshader.sh); then echo "run_driver swiftshader host VK_ICD_FILENAMES=$icd"; fi
 }
 
 # ---- All of it -------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ if [ "$mode" = quick ]; then
         say "AMD's driver is not installed (package mesa-vulkan-drivers): skipped"
         exit 77
     fi
-    compile_quick
+    list_quick | jobs_of
     in_place host VK_ICD_FILENAMES="$(ls $icds/lvp_icd*.json)" "$build/pumice" check --quick --quiet >"$work/quick.check" ||
         die "lavapipe: $(tail -n 1 "$work/quick.check")"
     compare_baseline "$work" "$baseline"
@@ -350,17 +350,12 @@ if [ "$mode" = quick ]; then
 fi
 set_up_roots
 mkdir -p "$work"
-case $parts in *runs*)
-    rm -f "$work"/*.check "$work"/*.exactness "$work/wrong"
-    run_all
-    ;;
-esac
-case $parts in *compiles*)
-    rm -f "$work"/*.compile
-    compile_all
-    compile_quick
-    ;;
-esac
+case $parts in *runs*) rm -f "$work"/*.check "$work"/*.exactness "$work/wrong" ;; esac
+case $parts in *compiles*) rm -f "$work"/*.compile ;; esac
+{
+    case $parts in *runs*) list_runs ;; esac
+    case $parts in *compiles*) list_compiles ;; esac
+} | jobs_of
 write_document "$work" >docs/drivers.md
 say "wrote docs/drivers.md"
 if [ "$mode" = update ]; then
