@@ -26,11 +26,11 @@ pm_offered pm_extensions_offered(VkPhysicalDevice physical)
     VkResult result = list ? vkEnumerateDeviceExtensionProperties(physical, NULL, &count, list)
                            : VK_ERROR_OUT_OF_HOST_MEMORY;
     if (result != VK_SUCCESS && result != VK_INCOMPLETE) count = 0;
+    bool subgroups = has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     pm_offered offered = {
         .budget = has(list, count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME),
-        .subgroups = has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
-        .matrix = has(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
-                  has(list, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
+        .subgroups = subgroups,
+        .matrix = subgroups && has(list, count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME),
         .bf16 = has(list, count, VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME),
         .statistics = has(list, count, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME),
         .portability = has(list, count, PORTABILITY_SUBSET),

@@ -62,10 +62,10 @@ pm_showing pm_showing_of(const pm_device_facts *facts)
 /* f16 rounds an eighth as much as bf16, and drivers that offer bf16 offer both. */
 static void choose_fragments(const pm_device_facts *facts, pm_rules *rules)
 {
-    rules->bf16 = !pm_on(rules, PM_MATRIX_F16);
+    rules->bf16 = !pm_on(rules, PM_MATRIX_F16) && facts->matrix_bf16[0] != 0;
     rules->matrix_subgroup = facts->matrix_subgroup;
     memcpy(rules->matrix, rules->bf16 ? facts->matrix_bf16 : facts->matrix, sizeof rules->matrix);
-    if (rules->matrix[0] == 0) rules->on &= ~PM_BIT(PM_MATRIX_UNITS);
+    if (!pm_on(rules, PM_MATRIX_F16) && !rules->bf16) rules->on &= ~PM_BIT(PM_MATRIX_UNITS);
     if (!pm_on(rules, PM_MATRIX_UNITS)) rules->on &= ~PM_BIT(PM_MATRIX_ATTENTION);
 }
 
@@ -82,8 +82,8 @@ uint32_t pm_few_subgroup(const pm_device_facts *facts)
  * product through shared memory takes 1.00 times as long on navi10 and navi21, 1.10 on navi31 and gfx1201,
  * one of an element-wise kernel 1.13 to 1.21. Intel's compiler takes the most lanes, up to 16 or from Xe2 on
  * 32, of which nothing spills; with twice as many all products spill and take 1.2 to 1.3 times as long, and
- * element-wise kernels issue 0.94 to 0.98 as much. Matrix units of AMD with 32 lanes: 1.04 on navi31 and 1.06
- * on gfx1201 by Mesa 26 (0.75 on navi31 by 25).
+ * element-wise kernels run 0.94 to 0.98 of the instructions. Matrix units of AMD with 32 lanes: 1.04 on
+ * navi31 and 1.06 on gfx1201 by Mesa 26 (0.75 on navi31 by 25).
  *
  * What does not fill it, such as every kernel of a text that is written token by token, takes as long as one
  * subgroup does, and is best spread over all processors: the least size. By the compilers' latencies of all

@@ -318,12 +318,17 @@ static void append_apply(pm_lowering *lowering, const pm_node *node, const pm_te
     pm_norm_end(d, &grid, 4);
 }
 
+static bool modulates_apart(const pm_lowering *lowering, const pm_node *node)
+{
+    return pm_norm_geometry_of(lowering->graph, node).modulated &&
+           !pm_on(lowering->rules, PM_NORM_MODULATION);
+}
+
 void pm_norm_append_apply(pm_lowering *lowering, const pm_node *node, pm_tensor mean, pm_tensor rstd,
                           pm_tensor y)
 {
     pm_tensor statistics[] = {mean, rstd};
-    bool modulated = pm_norm_geometry_of(lowering->graph, node).modulated;
-    if (!modulated || pm_on(lowering->rules, PM_NORM_MODULATION)) {
+    if (!modulates_apart(lowering, node)) {
         append_apply(lowering, node, statistics, true, true, y);
         return;
     }
@@ -340,8 +345,7 @@ void pm_norm_append_apply(pm_lowering *lowering, const pm_node *node, pm_tensor 
 static void lower_u(pm_lowering *lowering, const pm_node *node)
 {
     pm_norm_geometry g = pm_norm_geometry_of(lowering->graph, node);
-    bool one_kernel = !g.modulated || pm_on(lowering->rules, PM_NORM_MODULATION);
-    if (one_kernel && has_few_rows(lowering, &g)) {
+    if (!modulates_apart(lowering, node) && has_few_rows(lowering, &g)) {
         lower_few_rows(lowering, node, &g);
         if (pm_dispatch_stays(lowering)) return;
     }
