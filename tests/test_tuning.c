@@ -73,10 +73,12 @@ static void any_tile_gives_the_same_bits(void **state)
     run(own, before);
     assert_true(own->tuning.n_asked >= 4);
     /* The gradient of the weights has sums so long that they may take several dispatches. */
-    bool in_parts = false;
-    for (uint32_t s = 0; s < own->tuning.n_asked; s++)
+    bool in_parts = false, conv_weight = false;
+    for (uint32_t s = 0; s < own->tuning.n_asked; s++) {
         in_parts |= own->tuning.asked[s].kind == PM_TILED_ATB && own->tuning.asked[s].k >= ROWS;
-    assert_true(in_parts);
+        conv_weight |= own->tuning.asked[s].kind == PM_TILED_CONV_WEIGHT;
+    }
+    assert_true(in_parts && conv_weight);
     const pm_tile_size *sizes = pm_tile_sizes(&own->rules, PM_TILED_AB, &count);
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t s = 0; s < own->tuning.n_asked; s++)

@@ -35,7 +35,7 @@ static const limit_row rows[] = {
     {"submit", COUNT, AT(submit), 1, 1000,
      "milliseconds that one submit aims for; however work is split, results are the same"},
     {"tile", TILE, AT(tile), 0, 0,
-     "ROWSxCOLUMNS: the tile of every product and convolution, 4 to 32 rows, a multiple of 4, and 1 to 8 "
+     "ROWSxCOLUMNS: the tile of every product and convolution, 4 to 64 rows, a multiple of 4, and 1 to 8 "
      "vectors, at most 64 in all"},
     {"subgroup", POWER, AT(subgroup), 1, 128,
      "invocations of every kernel's subgroups, a power of two that the device lets be asked for"},
@@ -88,7 +88,7 @@ static bool read_tile(const char *text, uint64_t tile[2])
 {
     if (!read_number(&text, &tile[0]) || *text++ != 'x' || !read_number(&text, &tile[1]) || *text)
         return false;
-    return tile[0] >= 4 && tile[0] <= 32 && tile[0] % 4 == 0 && tile[1] >= 1 && tile[1] <= 8 &&
+    return tile[0] >= 4 && tile[0] <= 64 && tile[0] % 4 == 0 && tile[1] >= 1 && tile[1] <= 8 &&
            tile[0] * tile[1] <= 64;
 }
 
@@ -123,7 +123,7 @@ static pm_status read_value(const char *from, const limit_row *row, const char *
     if (row->kind == TILE) {
         if (!read_tile(text, tile)) {
             return pm_fail(error, PM_BAD_USAGE,
-                           "%s: tile must be rows (4 to 32, a multiple of 4) x vectors (1 to 8), in all at "
+                           "%s: tile must be rows (4 to 64, a multiple of 4) x vectors (1 to 8), in all at "
                            "most 64, such as 16x2, "
                            "not \"%.40s\"",
                            from, text);

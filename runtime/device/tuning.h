@@ -7,13 +7,14 @@
 
 struct pm_device;
 
-/* What a tile is for: a product in one of three layouts (pm_layout), or a convolution; from PM_TILED_MATRIX
- * on the same by matrix units. */
+/* What a tile is for: a product in one of three layouts (pm_layout), a convolution, or the gradient of its
+ * weights; from PM_TILED_MATRIX on the same by matrix units. */
 typedef enum pm_tiled {
     PM_TILED_AB,
     PM_TILED_ABT,
     PM_TILED_ATB,
     PM_TILED_CONV,
+    PM_TILED_CONV_WEIGHT,
     PM_TILED_KINDS,
     PM_TILED_MATRIX = PM_TILED_KINDS
 } pm_tiled;

@@ -122,6 +122,15 @@ static uint32_t samples_in_reach(const pm_lowering *lowering, const weight_sums 
     return samples == 0 ? 1 : samples < 4 ? (uint32_t)samples : (uint32_t)samples / 4 * 4;
 }
 
+/* What was measured, else by rule. */
+static pm_tile tile_of_weight(const pm_rules *rules, const weight_sums *s, uint32_t rows, uint32_t columns)
+{
+    pm_rules tuned;
+    uint32_t terms = s->chunk * s->c->out_height * s->c->out_width;
+    pm_tiled_shape shape = pm_tiled_shape_of(rules, PM_TILED_CONV_WEIGHT, s->chunks, rows, columns, terms);
+    return pm_tile_for(pm_tuned_rules(rules, &shape, &tuned), s->chunks, rows, columns);
+}
+
 void pm_lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
 {
     const pm_conv_sizes *c = PM_ATTR(pm_conv_sizes, node);
@@ -138,7 +147,7 @@ void pm_lower_conv2d_weight(pm_lowering *lowering, const pm_node *node)
     s.x = pm_conv_padded(lowering, node->in[GRAD_IN_OTHER], c->batch * pixels, c->channels);
     bool direct = s.chunks == 1 && pm_is_quads(c->channels) && pm_is_quads(c->out_channels);
     s.parts = direct ? node->out[0] : pm_scratch(lowering, PM_DTYPE_F32, s.chunks * s.part_size);
-    pm_tile tile = pm_tile_for(lowering->rules, s.chunks, rows, out4);
+    pm_tile tile = tile_of_weight(lowering->rules, &s, rows, out4);
     bool in_chunks = (uint64_t)s.chunk * out_pixels <= weight_pixels_in_rounds(lowering);
     if (!in_chunks)
         (void)pm_rounds_fit(lowering, "conv2d", "images of this size", pm_ceil_div(out_pixels, 4));

@@ -25,7 +25,7 @@ static const pm_tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 1}};
 static const pm_tile_size shared_sizes[] = {{8, 2}, {4, 2}, {8, 1}, {4, 1}};
 static const pm_tile_size small_shared_sizes[] = {{4, 1}}; /* where registers are few; see rules.c */
 /* Of lanes that fetch for each other: side by side, one below the other. */
-static const pm_tile_size shown_sizes[] = {{32, 2}, {32, 1}, {16, 1}, {8, 8}, {4, 8}};
+static const pm_tile_size shown_sizes[] = {{64, 1}, {32, 2}, {32, 1}, {16, 1}, {8, 8}, {4, 8}};
 static const lane_shape cpu_shapes[] = {{0, 2}, {0, 3}, {0, 1}, {0, 4}, {0, 0}};
 static const lane_shape shown_shapes[] = {{0, 3}, {0, 4}, {0, 0}};
 static const lane_shape gpu_shapes[] = {{0, 3}, {0, 2}, {0, 4}, {0, 1}, {0, 0}};

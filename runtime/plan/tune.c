@@ -28,18 +28,37 @@ static pm_tiled_shape representative(const pm_tiled_shape *shape)
     return s;
 }
 
-static pm_tensor build(pm_graph *graph, const pm_tiled_shape *s)
+/* y = conv2d(x, w), 3x3, on images of SIDE x SIDE with `pixels` in all, whose sums have taps_channels terms. */
+static pm_tensor build_conv(pm_graph *graph, uint64_t pixels, uint32_t taps_channels, uint32_t out_channels)
 {
     enum { SIDE = 16, TAPS = 9 };
+    uint32_t channels = taps_channels >= TAPS ? taps_channels / TAPS : 1;
+    uint32_t samples = (uint32_t)(pixels / (SIDE * SIDE));
+    pm_tensor x =
+        pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(samples ? samples : 1, SIDE, SIDE, channels));
+    pm_tensor w = pm_state(graph, "w", PM_DTYPE_F32, PM_SHAPE(3, 3, channels, out_channels));
+    pm_conv2d_args args = {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
+    return pm_conv2d(graph, x, w, args);
+}
+
+/* d loss / d w of y = conv2d(x, w), from a state for d loss / d y; y itself is then never computed. */
+static pm_tensor build_conv_weight(pm_graph *graph, pm_tensor y)
+{
+    static const bool wants[PM_MAX_INPUTS] = {[1] = true}; /* the weights */
+    pm_tensor grad_in[PM_MAX_INPUTS] = {PM_NONE};
+    if (!pm_is(y)) return PM_NONE; /* the graph says why */
+    pm_tensor dy = pm_state(graph, "dy", PM_DTYPE_F32, pm_shape_of(graph, y));
+    const pm_node node = graph->nodes[graph->n_nodes - 1]; /* appending moves the array */
+    node.op->backward(graph, &node, &dy, wants, grad_in);
+    return grad_in[1];
+}
+
+static pm_tensor build(pm_graph *graph, const pm_tiled_shape *s)
+{
     uint32_t kind = s->kind % PM_TILED_KINDS;
-    if (kind == PM_TILED_CONV) {
-        uint32_t channels = s->k >= TAPS ? s->k / TAPS : 1, samples = s->m / (SIDE * SIDE);
-        pm_tensor x =
-            pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(samples ? samples : 1, SIDE, SIDE, channels));
-        pm_tensor w = pm_state(graph, "w", PM_DTYPE_F32, PM_SHAPE(3, 3, channels, s->n));
-        pm_conv2d_args args = {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
-        return pm_conv2d(graph, x, w, args);
-    }
+    if (kind == PM_TILED_CONV) return build_conv(graph, s->m, s->k, s->n);
+    if (kind == PM_TILED_CONV_WEIGHT)
+        return build_conv_weight(graph, build_conv(graph, (uint64_t)s->count * s->k, s->m, s->n));
     bool a_transposed = kind == PM_TILED_ATB, b_transposed = kind == PM_TILED_ABT;
     uint32_t a_rows = a_transposed ? s->k : s->m, a_width = a_transposed ? s->m : s->k;
     uint32_t b_rows = b_transposed ? s->n : s->k, b_width = b_transposed ? s->k : s->n;
@@ -94,7 +113,7 @@ pm_status pm_time_shape(pm_device *device, const pm_tiled_shape *shape, pm_tile_
 static void say(const pm_tune_options *options, const pm_tiled_shape *s, pm_tile_size tile, double rule,
                 double best)
 {
-    static const char *const kinds[PM_TILED_KINDS] = {"AB", "AB^T", "A^T B", "conv"};
+    static const char *const kinds[PM_TILED_KINDS] = {"AB", "AB^T", "A^T B", "conv", "conv weight"};
     char text[160], chosen[40] = "the rule's tile";
     if (!options->say) return;
     if (tile.rows) (void)snprintf(chosen, sizeof chosen, "a tile of %ux%u", tile.rows, tile.columns);
