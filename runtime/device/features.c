@@ -74,6 +74,8 @@ static const struct {
                           "queries and keys are turned, keys and values cached by one dispatch each; off: by "
                           "two"},
     [PM_ROW_NORMS] = {"row-norms", "a few rows are normalised by one kernel; off: by two, as many are"},
+    [PM_ATTENTION_TOKENS] = {"attention-tokens",
+                             "attention of a few queries has a workgroup for each; off: a lane for each"},
     [PM_ATTENTION_PRODUCTS] = {"attention-products",
                                "CPU drivers write attention's weights down, of some samples at a time, and "
                                "multiply them as matrices; off: its kernels add everything up"},

@@ -144,7 +144,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.lanes = 32;
         rules.tile_vec4s = 64;
         rules.attention_block = 32;
-        rules.attention_bytes = 8u << 20;
+        rules.attention_bytes = 9u << 20;
         rules.near_terms = 512;
         rules.idle = rules.on & (PM_BIT(PM_SHARED_TILES) | PM_BIT(PM_MATRIX_UNITS) | PM_BIT(PM_MATRIX_F16) |
                                  PM_BIT(PM_MATRIX_ATTENTION));

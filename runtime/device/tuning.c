@@ -9,7 +9,7 @@
 #define MAGIC "PMTUNE02"
 
 static const pm_tile_size cpu_sizes[] = {{16, 4}, {64, 1}, {32, 2}, {16, 2}, {8, 4}, {32, 1},
-                                         {16, 1}, {12, 3}, {4, 4},  {8, 8}, {4, 8}};
+                                         {16, 1}, {12, 3}, {4, 4},  {8, 8},  {4, 8}};
 static const pm_tile_size matrix_blocks[] = {{128, 32}, {128, 16}, {64, 16}, {128, 8}};
 static const pm_tile_size gpu_sizes[] = {{8, 2}, {8, 1}, {4, 2}, {4, 1}, {16, 1}, {4, 4}};
 

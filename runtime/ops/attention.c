@@ -3,20 +3,21 @@
  *
  * A lane adds up in memory what is as wide as a head. A CPU driver loads and stores lane by lane, which takes
  * longer than the arithmetic: there the weights of a few samples are written down instead, of the backward
- * pass both kinds once, and attention_product.comp multiplies them by register tiles, in the same order. */
+ * pass both kinds once, and attention_product.comp multiplies them by register tiles, in the same order. Its
+ * lanes fetch for each other, if they can. Of a few queries, each has a workgroup (attention_token.comp). */
 #include "ops/attention.h"
 #include "base/checked.h"
 #include "base/status.h"
 #include "ops/table.h"
+#include "ops/tile.h"
 
 #include <math.h>
 
 /* Keys between two rescalings in the forward pass. It decides rounding, so it is the same on every device. */
 enum { BLOCK = 32 };
 
-/* Where weights are written down (PM_ATTENTION_PRODUCTS): rows of a lane that finds them and of a tile that
- * multiplies them, and keys that a step of the backward pass takes. */
-enum { WEIGHT_TILE = 8, PRODUCT_ROWS = 16, WEIGHT_BLOCK = 16 };
+/* Keys that a step of the backward pass takes, where weights are written down (PM_ATTENTION_PRODUCTS). */
+enum { WEIGHT_BLOCK = 16 };
 
 pm_attention_geometry pm_attention_geometry_of(const pm_graph *graph, const pm_node *node)
 {
@@ -111,7 +112,7 @@ static void shape_attention_backward(pm_graph *graph, pm_node *node)
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 /* One kernel: lanes own rows of one side, queries or keys. */
-enum { HAS_FIRST_SPEC = 6 }; /* constant_id, of attention.glsl */
+enum { HAS_FIRST_SPEC = 6, WEIGHT_ROWS_SPEC = 11 }; /* constant_id, of attention.glsl */
 
 typedef struct attention_kernel {
     const pm_attention_geometry *geometry;
@@ -119,7 +120,9 @@ typedef struct attention_kernel {
     uint32_t lanes, tile, tiles; /* tiles: of a head */
     uint32_t block;              /* rows of the other side that a step takes */
     bool over_keys, ragged;
-    bool writes_weights; /* else it adds up by itself */
+    uint32_t weight_rows; /* 0: it adds up by itself; else of a product by the weights that it writes */
+    bool shows;           /* lanes, all of one head, fetch for each other */
+    bool whole_group;     /* a tile has a workgroup, not a lane */
 } attention_kernel;
 
 /* Rows of a lane. A CPU driver reads what all lanes want as often as there are lanes, so that many rows a
@@ -159,11 +162,12 @@ static attention_kernel kernel_for(const pm_lowering *lowering, const pm_attenti
     return kernel;
 }
 
-/* Of a row of weights, which is whole blocks of keys; and weights of a sample, whose heads have whole blocks
- * of queries. */
+/* Of a row of weights, which is whole blocks of keys and one more: rows that lie a power of two apart push
+ * each other out of a CPU's caches, and what is written of a row ends at a multiple of up to two blocks. And
+ * weights of a sample, whose heads have whole blocks of queries. */
 static uint32_t weight_quads(const pm_attention_geometry *g)
 {
-    return pm_ceil_div(g->keys, BLOCK) * (BLOCK / 4);
+    return (pm_ceil_div(g->keys, BLOCK) + 1) * (BLOCK / 4);
 }
 
 static uint64_t weights_of_sample(const pm_attention_geometry *g)
@@ -171,21 +175,27 @@ static uint64_t weights_of_sample(const pm_attention_geometry *g)
     return (uint64_t)g->heads * pm_ceil_div(g->queries, BLOCK) * BLOCK * weight_quads(g) * 4;
 }
 
-static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel, const char *plain,
-                          const char *ragged)
+/* The variant of a kernel. */
+#define SHADER(kernel, name) ((kernel)->shows ? name "_lanes" : (kernel)->ragged ? name "_ragged" : name)
+
+static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel, const char *shader)
 {
     const pm_attention_geometry *g = kernel->geometry;
     uint64_t blocks = pm_ceil_div(g->queries > g->keys ? g->queries : g->keys, BLOCK);
     (void)pm_rounds_fit(lowering, "attention", "sequences of this length",
                         blocks * g->group * (3 * pm_ceil_div(g->head_width, 4) + 1));
-    pm_dispatch *d = pm_dispatch_begin(lowering, kernel->ragged ? ragged : plain, kernel->lanes);
+    pm_dispatch *d = pm_dispatch_begin(lowering, shader, kernel->lanes);
     pm_spec(d, kernel->tile);
     pm_spec(d, kernel->block);
     pm_spec(d, g->mask);
     pm_spec(d, g->group);
     pm_spec(d, kernel->over_keys);
     pm_spec(d, 0); /* of a kernel's own */
-    pm_spec(d, kernel->writes_weights ? PRODUCT_ROWS : 0);
+    pm_spec(d, kernel->weight_rows);
+    if (kernel->shows) {
+        pm_spec(d, 0);
+        pm_spec(d, lowering->rules->shuffles);
+    }
     pm_push_u32(d, g->queries);
     pm_push_u32(d, g->keys);
     pm_push_u32(d, g->heads);
@@ -231,7 +241,8 @@ double pm_attention_pairs(const pm_attention_geometry *g)
 static void end(pm_dispatch *d, const attention_kernel *kernel, double products)
 {
     const pm_attention_geometry *g = kernel->geometry;
-    pm_groups(d, pm_ceil_div(kernel->heads * kernel->tiles, kernel->lanes), 1, g->samples, 2,
+    uint32_t tiles_of_group = kernel->whole_group ? 1 : kernel->lanes;
+    pm_groups(d, pm_ceil_div(kernel->heads * kernel->tiles, tiles_of_group), 1, g->samples, 2,
               2.0 * products * pm_attention_pairs(g) * g->width);
 }
 
@@ -273,20 +284,6 @@ static uint32_t samples_by_weights(const pm_lowering *lowering, const pm_node *n
     return (uint32_t)most / granule * granule;
 }
 
-static attention_kernel weights_kernel(const pm_lowering *lowering, const pm_attention_geometry *g,
-                                       uint32_t block)
-{
-    return (attention_kernel){
-        .geometry = g,
-        .heads = g->heads,
-        .lanes = lowering->rules->gemm_lanes,
-        .tile = WEIGHT_TILE,
-        .tiles = pm_ceil_div(g->queries, WEIGHT_TILE),
-        .block = block,
-        .writes_weights = true,
-    };
-}
-
 static pm_tensor scratch_weights(pm_lowering *lowering, const pm_attention_geometry *g)
 {
     return pm_scratch(lowering, PM_DTYPE_F32, (uint32_t)(g->samples * weights_of_sample(g)));
@@ -297,41 +294,83 @@ static pm_tensor no_weights(pm_lowering *lowering)
     return pm_scratch(lowering, PM_DTYPE_F32, 4);
 }
 
+/* The tile of a product by weights. Lanes that fetch for each other lie one below the other, since few
+ * columns are as wide as a head. */
+static pm_tile tile_of_product(const pm_rules *rules, const pm_attention_geometry *g, uint32_t length)
+{
+    uint32_t quads = g->head_width / 4, lanes = rules->gemm_lanes;
+    pm_tile tile = {.rows = 4, .columns = quads < 8 ? quads : 8, .lanes = lanes};
+    tile.shows = pm_on(rules, PM_SHARED_FETCHES) && 4 * tile.columns % lanes == 0;
+    if (!tile.shows) {
+        tile.rows = 16;
+        tile.columns = quads < 4 ? quads : 4;
+        while (tile.columns << tile.log2_lanes < quads && 1u << tile.log2_lanes < lanes) tile.log2_lanes++;
+    }
+    tile.group_rows = tile.rows * (lanes >> tile.log2_lanes);
+    tile.groups_x = pm_ceil_div(quads, tile.columns << tile.log2_lanes);
+    tile.groups_y = pm_ceil_div(length, tile.group_rows);
+    return tile;
+}
+
+/* Rows of it that go through the terms together. */
+static uint32_t product_rows(const pm_lowering *lowering, const pm_attention_geometry *g)
+{
+    pm_tile tile = tile_of_product(lowering->rules, g, g->queries);
+    return tile.shows ? tile.group_rows : tile.rows;
+}
+
+static attention_kernel weights_kernel(const pm_lowering *lowering, const pm_attention_geometry *g,
+                                       uint32_t block)
+{
+    bool shows = pm_on(lowering->rules, PM_SHARED_FETCHES) && block % lowering->rules->gemm_lanes == 0;
+    uint32_t lanes = lowering->rules->gemm_lanes, tile = shows ? 4 : 8, tiles = pm_ceil_div(g->queries, tile);
+    return (attention_kernel){
+        .geometry = g,
+        .heads = g->heads,
+        .lanes = lanes,
+        .tile = tile,
+        .tiles = shows ? pm_ceil_div(tiles, lanes) * lanes : tiles,
+        .block = block,
+        .weight_rows = product_rows(lowering, g),
+        .shows = shows,
+    };
+}
+
 /* result = weights theirs, rescaled by `factors` if there are any, for each head of queries; or of keys,
  * where the weights are transposed. */
 static void append_product(pm_lowering *lowering, const pm_attention_geometry *g, bool over_keys,
                            pm_tensor weights, pm_tensor theirs, pm_tensor factors, pm_tensor result)
 {
-    uint32_t quads = g->head_width / 4, columns = quads < 4 ? quads : 4, log2_lanes = 0;
-    uint32_t lanes = lowering->rules->gemm_lanes, heads = over_keys ? g->kv_heads : g->heads;
-    while (columns << log2_lanes < quads && 1u << log2_lanes < lanes) log2_lanes++;
-    pm_dispatch *d = pm_dispatch_begin(lowering, "attention_product", lanes);
-    pm_spec(d, PRODUCT_ROWS);
-    pm_spec(d, columns);
-    pm_spec(d, true); /* whole vec4s */
+    uint32_t heads = over_keys ? g->kv_heads : g->heads;
+    pm_tile tile = tile_of_product(lowering->rules, g, over_keys ? g->keys : g->queries);
+    pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(&tile, "attention_product"), tile.lanes);
+    pm_spec_tile(d, &tile, 4); /* whole vec4s */
     pm_spec(d, over_keys);
     pm_spec(d, pm_is(factors));
     pm_spec(d, g->mask);
     pm_spec(d, g->group);
     pm_spec(d, pm_is(factors) ? BLOCK : WEIGHT_BLOCK);
-    const uint32_t numbers[] = {g->queries, g->keys, g->heads, quads, g->block, weight_quads(g), log2_lanes};
+    pm_spec_shared(d, lowering->rules, &tile);
+    while (d->n_spec < WEIGHT_ROWS_SPEC) pm_spec(d, 0);
+    pm_spec(d, product_rows(lowering, g));
+    const uint32_t numbers[] = {g->queries, g->keys,         g->heads,       g->head_width / 4,
+                                g->block,   weight_quads(g), tile.log2_lanes};
     for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) pm_push_u32(d, numbers[i]);
     pm_bind_in(d, weights, 4, 0);
     pm_bind_in(d, theirs, 4, 0);
     pm_bind_in(d, pm_is(factors) ? factors : weights, 1, 0);
     pm_bind_out(d, result, 0);
-    pm_groups(d, pm_ceil_div(quads, columns << log2_lanes),
-              pm_ceil_div(over_keys ? g->keys : g->queries, PRODUCT_ROWS * (lanes >> log2_lanes)),
-              g->samples * heads, 2, 2.0 * pm_attention_pairs(g) * g->width);
+    pm_groups(d, tile.groups_x, tile.groups_y, g->samples * heads, 2, 2.0 * pm_attention_pairs(g) * g->width);
 }
 
 /* ---- Both ---- */
 
+/* Weights and factors: where they are written, of kernels that can. */
 static void append_forward(pm_lowering *lowering, const pm_node *node, const attention_kernel *kernel,
-                           pm_tensor weights, pm_tensor factors)
+                           const char *shader, pm_tensor weights, pm_tensor factors)
 {
     const pm_attention_geometry *g = kernel->geometry;
-    pm_dispatch *d = begin(lowering, kernel, "attention", "attention_ragged");
+    pm_dispatch *d = begin(lowering, kernel, shader);
     bool has_first = pm_is(node->in[FIRST]);
     d->spec[HAS_FIRST_SPEC] = has_first;
     bind_queries(d, kernel, node->in[Q]);
@@ -340,17 +379,48 @@ static void append_forward(pm_lowering *lowering, const pm_node *node, const att
     pm_bind_update(d, node->out[0], pm_attention_query_stride(g));
     pm_bind_out(d, node->out[1], 0);
     pm_bind_in(d, has_first ? node->in[FIRST] : pm_scratch(lowering, PM_DTYPE_U32, 1), 1, 0);
-    pm_bind_out(d, weights, 0);
-    pm_bind_out(d, factors, 0);
-    end(d, kernel, kernel->writes_weights ? 1 : 2);
+    if (pm_is(weights)) pm_bind_out(d, weights, 0);
+    if (pm_is(factors)) pm_bind_out(d, factors, 0);
+    if (kernel->whole_group && !kernel->shows) d->shared_bytes = 2 * BLOCK * sizeof(float);
+    end(d, kernel, kernel->weight_rows ? 1 : 2);
+}
+
+/* Whether each query has a workgroup rather than a lane: of those that do not fill a CPU driver's vector, or
+ * keep a good part of a GPU busy. */
+static bool goes_by_tokens(const pm_rules *rules, const pm_attention_geometry *g)
+{
+    uint64_t rows = (uint64_t)g->heads * g->queries;
+    if (!pm_on(rules, PM_ATTENTION_TOKENS) || g->head_width % 4 != 0) return false;
+    if (rules->is_cpu) return pm_on(rules, PM_SHARED_FETCHES) && rows <= rules->gemm_lanes;
+    return rows * g->samples <= PM_BUSY_LANES / 4;
+}
+
+static attention_kernel token_kernel(const pm_rules *rules, const pm_attention_geometry *g)
+{
+    return (attention_kernel){
+        .geometry = g,
+        .heads = g->heads,
+        .lanes = rules->is_cpu ? rules->gemm_lanes : BLOCK,
+        .tile = 1,
+        .tiles = g->queries,
+        .block = BLOCK,
+        .shows = rules->is_cpu,
+        .whole_group = true,
+    };
 }
 
 static void lower_samples(pm_lowering *lowering, const pm_node *node)
 {
     if (pm_attention_append_matrix(lowering, node)) return;
     pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
-    attention_kernel kernel = kernel_for(lowering, &g, false, true);
-    append_forward(lowering, node, &kernel, no_weights(lowering), no_weights(lowering));
+    if (goes_by_tokens(lowering->rules, &g)) {
+        attention_kernel kernel = token_kernel(lowering->rules, &g);
+        append_forward(lowering, node, &kernel, SHADER(&kernel, "attention_token"), PM_NONE, PM_NONE);
+    } else {
+        attention_kernel kernel = kernel_for(lowering, &g, false, true);
+        append_forward(lowering, node, &kernel, SHADER(&kernel, "attention"), no_weights(lowering),
+                       no_weights(lowering));
+    }
 }
 
 static void lower_samples_by_weights(pm_lowering *lowering, const pm_node *node)
@@ -359,7 +429,7 @@ static void lower_samples_by_weights(pm_lowering *lowering, const pm_node *node)
     attention_kernel kernel = weights_kernel(lowering, &g, BLOCK);
     pm_tensor weights = scratch_weights(lowering, &g);
     pm_tensor factors = pm_scratch(lowering, PM_DTYPE_F32, pm_count_of(lowering->graph, weights) / BLOCK);
-    append_forward(lowering, node, &kernel, weights, factors);
+    append_forward(lowering, node, &kernel, SHADER(&kernel, "attention"), weights, factors);
     append_product(lowering, &g, false, weights, node->in[V], factors, node->out[0]);
 }
 
@@ -379,7 +449,7 @@ static void append_dq(pm_lowering *lowering, const pm_node *node, const attentio
                       pm_tensor deltas, pm_tensor chances, pm_tensor dscores)
 {
     const pm_attention_geometry *g = kernel->geometry;
-    pm_dispatch *d = begin(lowering, kernel, "attention_dq", "attention_dq_ragged");
+    pm_dispatch *d = begin(lowering, kernel, SHADER(kernel, "attention_dq"));
     bind_queries(d, kernel, node->in[Q]);
     bind_keys(d, kernel, node->in[K]);
     bind_keys(d, kernel, node->in[V]);
@@ -390,14 +460,14 @@ static void append_dq(pm_lowering *lowering, const pm_node *node, const attentio
     pm_bind_out(d, deltas, 0);
     pm_bind_out(d, chances, 0);
     pm_bind_out(d, dscores, 0);
-    end(d, kernel, kernel->writes_weights ? 2 : 3);
+    end(d, kernel, kernel->weight_rows ? 2 : 3);
 }
 
 static void append_dkv(pm_lowering *lowering, const pm_node *node, pm_tensor deltas)
 {
     pm_attention_geometry g = pm_attention_geometry_of(lowering->graph, node);
     attention_kernel kernel = kernel_for(lowering, &g, true, false);
-    pm_dispatch *d = begin(lowering, &kernel, "attention_dkv", "attention_dkv_ragged");
+    pm_dispatch *d = begin(lowering, &kernel, SHADER(&kernel, "attention_dkv"));
     bind_queries(d, &kernel, node->in[Q]);
     bind_keys(d, &kernel, node->in[K]);
     bind_keys(d, &kernel, node->in[V]);

@@ -28,14 +28,14 @@ static pm_tiled_shape representative(const pm_tiled_shape *shape)
     return s;
 }
 
-/* y = conv2d(x, w), 3x3, on images of SIDE x SIDE with `pixels` in all, whose sums have taps_channels terms. */
+/* y = conv2d(x, w), 3x3, on images of SIDE x SIDE with `pixels` in all, whose sums have taps_channels terms.
+ */
 static pm_tensor build_conv(pm_graph *graph, uint64_t pixels, uint32_t taps_channels, uint32_t out_channels)
 {
     enum { SIDE = 16, TAPS = 9 };
     uint32_t channels = taps_channels >= TAPS ? taps_channels / TAPS : 1;
     uint32_t samples = (uint32_t)(pixels / (SIDE * SIDE));
-    pm_tensor x =
-        pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(samples ? samples : 1, SIDE, SIDE, channels));
+    pm_tensor x = pm_state(graph, "x", PM_DTYPE_F32, PM_SHAPE(samples ? samples : 1, SIDE, SIDE, channels));
     pm_tensor w = pm_state(graph, "w", PM_DTYPE_F32, PM_SHAPE(3, 3, channels, out_channels));
     pm_conv2d_args args = {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
     return pm_conv2d(graph, x, w, args);

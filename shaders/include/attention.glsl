@@ -13,8 +13,6 @@ PM_OUTPUT(7, factors); // [sample, head, query, block]: what a block's sums are 
 
 layout(constant_id = 6) const bool HAS_FIRST = false; // the position of query 0 is known only now
 
-const float HIDDEN = -1e30; // the score of a key that a query does not see; far below any other
-
 uint factor_at(uint query)
 {
     return weights_start(query) / (BLOCK / 4);
@@ -31,28 +29,28 @@ void main()
         top[t] = HIDDEN;
         total[t] = 0.0;
     }
-    uint end = keys_end();
-    keys_there = end; // a cache may hold anything beyond, infinities too
-    for (uint first = 0; first < end; first += BLOCK) {
+    uint end = keys_end(), end_of_all = keys_end_of_all();
+    keys_there = min(end_of_all, p.keys); // a cache may hold anything beyond, infinities too
+    for (uint first = 0; first < end_of_all; first += BLOCK) {
         ATTENTION_PRODUCTS(score, q, query_start, k, key_start, first)
         [[unroll]] for (uint t = 0; t < TILE; t++) {
             float highest = top[t], sum = 0.0;
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                score[t][j] = PM_SELECT(first + j < seen[t], score[t][j] * p.scale, HIDDEN);
+                score[t][j] = score_of(first + j < seen[t], score[t][j]);
                 highest = max(highest, score[t][j]);
             }
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                score[t][j] = pm_flush(pm_exp(score[t][j] - highest));
+                score[t][j] = weight_of(score[t][j], highest);
                 sum = sum + score[t][j];
             }
-            before[t] = pm_flush(pm_exp(top[t] - highest));
+            before[t] = weight_of(top[t], highest);
             total[t] = PM_MAD(total[t], before[t], sum);
             top[t] = highest;
             after[t] = PM_SELECT(first + BLOCK < end, 1.0, pm_rcp(total[t]));
         }
         if (WEIGHT_ROWS == 0) {
             ATTENTION_ADD(y, query_start, p.queries, first == 0, before, score, v, key_start, first, after)
-        } else {
+        } else if (writes_weights(first, end)) {
             ATTENTION_STORE(weights, score, first)
             [[unroll]] for (uint t = 0; t < TILE; t++) {
                 bool is_last = first + BLOCK >= end;

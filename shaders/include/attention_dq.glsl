@@ -34,8 +34,8 @@ void main()
         seen[t] = keys_seen(first_row + t);
         if (WEIGHT_ROWS == 0 && first_row + t < p.queries) deltas[query_at(first_row + t)] = delta[t];
     }
-    uint end = keys_end();
-    for (uint first = 0; first < end; first += BLOCK) {
+    uint end = keys_end(), end_of_all = keys_end_of_all();
+    for (uint first = 0; first < end_of_all; first += BLOCK) {
         ATTENTION_PRODUCTS(weight, q, query_start, k, key_start, first)
         ATTENTION_PRODUCTS(product, dy, query_start, v, key_start, first)
         [[unroll]] for (uint t = 0; t < TILE; t++) {
@@ -47,7 +47,7 @@ void main()
         }
         if (WEIGHT_ROWS == 0) {
             ATTENTION_ADD(dq, query_start, p.queries, first == 0, one, weight, k, key_start, first, one)
-        } else {
+        } else if (writes_weights(first, end)) {
             ATTENTION_STORE(chances, product, first)
             ATTENTION_STORE(dscores, weight, first)
         }

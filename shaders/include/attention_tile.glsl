@@ -4,6 +4,9 @@
 // at a time: so a kernel is short whatever the width of a head, and a result is read and written once a
 // block. Where WEIGHT_ROWS is not 0 it writes the numbers out instead, and attention_product.comp adds.
 //
+// With PM_LANES, where WEIGHT_ROWS never is 0, the lanes of a workgroup have rows of one head, and each fetches one in
+// so many of the other side's rows and shows it to the others.
+//
 // No sum depends on TILE. BLOCK decides when the forward pass rescales, and so is the same everywhere there;
 // in the backward pass it decides nothing. Both are specialization constants so that the loops over them stay
 // loops until the driver unrolls them.
@@ -12,13 +15,16 @@
 
 #include "exact.glsl"
 #include "rows.glsl"
+#ifdef PM_LANES
+#include "lanes.glsl"
+#endif
 
 layout(constant_id = 1) const uint TILE = 1;
 layout(constant_id = 2) const uint BLOCK = 32;
 layout(constant_id = 3) const uint MASK = 0;          // pm_mask
 layout(constant_id = 4) const uint GROUP = 1;         // heads of queries that share one of keys
 layout(constant_id = 5) const bool OVER_KEYS = false; // a lane has keys, not queries
-// Rows of a tile of attention_product.comp, which reads the weights; a divisor of 32, as TILE is of it, or 0.
+// Rows that attention_product.comp, which reads the weights, takes together, a multiple of TILE; or 0.
 layout(constant_id = 7) const uint WEIGHT_ROWS = 0;
 
 layout(push_constant) uniform Push {
@@ -27,7 +33,7 @@ layout(push_constant) uniform Push {
     uint keys;
     uint heads; // of queries
     uint head_width;
-    uint tiles;  // of a head
+    uint tiles;  // of a head; with PM_LANES a multiple of a workgroup's lanes
     float scale; // 1 / sqrt(head_width)
     uint block;  // positions of a block, for PM_MASK_BLOCK
     uint weight_quads; // vec4s of a row of weights
@@ -73,12 +79,35 @@ uint query_at(uint query)
 
 #include "attention_mask.glsl"
 
-// The keys that any of this lane's queries sees; or where weights are written, any of a tile that reads them.
-uint keys_end()
+uint whole_products(uint rows) { return (rows + WEIGHT_ROWS - 1) / WEIGHT_ROWS * WEIGHT_ROWS; }
+
+// The keys that any query before `end` sees. Where weights are written, any that attention_product.comp takes together
+// with them, and whole rows of its products over keys, which begin at the first query that sees any of the keys.
+uint keys_end_before(uint end)
 {
-    uint end = first_row + TILE;
-    if (WEIGHT_ROWS != 0) end = (end + WEIGHT_ROWS - 1) / WEIGHT_ROWS * WEIGHT_ROWS;
-    return keys_seen(min(end, p.queries) - 1);
+    if (WEIGHT_ROWS == 0) return keys_seen(min(end, p.queries) - 1);
+    return whole_products(keys_seen(min(whole_products(end), p.queries) - 1));
+}
+
+// Of this lane's queries, and of those of all lanes that go through the keys together.
+uint keys_end() { return keys_end_before(first_row + TILE); }
+uint keys_end_of_all()
+{
+#ifdef PM_LANES
+    return keys_end_before(first_row + (gl_WorkGroupSize.x - gl_LocalInvocationID.x) * TILE);
+#else
+    return keys_end();
+#endif
+}
+
+// Whether this lane has weights to write, of the keys from `first` on.
+bool writes_weights(uint first, uint end)
+{
+#ifdef PM_LANES
+    return first < end && first_row < (p.queries + 31) / 32 * 32;
+#else
+    return true;
+#endif
 }
 
 // Where a row of weights begins, [sample, head, query, key], in vec4s. A head has whole blocks of 32 queries,
@@ -97,16 +126,39 @@ uint weights_start(uint query)
         }                                                                                                    \
     }
 
-const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
-#ifdef PM_TEXEL
+#ifdef PM_LANES
+const uint AHEAD = BLOCK, FETCHED = BLOCK / gl_WorkGroupSize.x; // of the other side's rows, and of those by this lane
+#else
+const uint AHEAD = PM_AHEAD(BLOCK, 1), FETCHED = AHEAD;
+#endif
+#if defined(PM_TEXEL) || defined(PM_LANES)
 #define ATTENTION_STEPS(j) const uint j = 0; // they are one: a loop that a driver need not unroll
 #else
 #define ATTENTION_STEPS(j) [[unroll]] for (uint j = 0; j < BLOCK; j += AHEAD)
 #endif
 
-// b[n] = the vec4 of row `from` + n of `theirs`.
+// The vec4s of the rows of `theirs` from `from` on, and that of row `from` + n among them.
+#ifdef PM_LANES
+#define ATTENTION_FETCH(b, theirs, their_start, from)                                                               \
+    [[unroll]] for (uint n = 0; n < FETCHED; n++) {                                                                 \
+        uint their = (from) + n * gl_WorkGroupSize.x + gl_LocalInvocationID.x;                                      \
+        b[n] = theirs(their_start(their), quad, p.head_width);                                                      \
+    }
+#define ATTENTION_FETCHED(b, n) pm_show(b[(n) / gl_WorkGroupSize.x], (n) % gl_WorkGroupSize.x)
+#else
 #define ATTENTION_FETCH(b, theirs, their_start, from)                                                            \
     [[unroll]] for (uint n = 0; n < AHEAD; n++) b[n] = theirs(their_start((from) + n), quad, p.head_width);
+#define ATTENTION_FETCHED(b, n) b[n]
+#endif
+
+// sum + a.x b.x + a.y b.y + a.z b.z + a.w b.w, in this order.
+float add_products(vec4 a, vec4 b, float sum)
+{
+    sum = PM_MAD(a.x, b.x, sum);
+    sum = PM_MAD(a.y, b.y, sum);
+    sum = PM_MAD(a.z, b.z, sum);
+    return PM_MAD(a.w, b.w, sum);
+}
 
 // product[t][j] = inner product of row first_row + t of `mine` with row first + j of `theirs`; my_start and
 // their_start are query_start or key_start.
@@ -115,16 +167,14 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
         [[unroll]] for (uint j = 0; j < BLOCK; j++) product[t][j] = 0.0;                                     \
     }                                                                                                        \
     for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                   \
-        vec4 a[TILE], b[AHEAD];                                                                              \
+        vec4 a[TILE], b[FETCHED];                                                                            \
         [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = mine(my_start(first_row + t), quad, p.head_width); \
         ATTENTION_STEPS(j) {                                                 \
             ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                             \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
+                vec4 b_n = ATTENTION_FETCHED(b, n);                                                          \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                 \
-                    float sum = PM_MAD(a[t].x, b[n].x, product[t][j + n]);                                   \
-                    sum = PM_MAD(a[t].y, b[n].y, sum);                                                       \
-                    sum = PM_MAD(a[t].z, b[n].z, sum);                                                       \
-                    product[t][j + n] = PM_MAD(a[t].w, b[n].w, sum);                                         \
+                    product[t][j + n] = add_products(a[t], b_n, product[t][j + n]);                          \
                 }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
@@ -134,7 +184,7 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
 // times row first + j of `theirs`, times after[t].
 #define ATTENTION_ADD(result, my_start, my_length, is_first, before, weight, theirs, their_start, first, after) \
     for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                      \
-        vec4 sum[TILE], b[AHEAD];                                                                               \
+        vec4 sum[TILE], b[FETCHED];                                                                             \
         [[unroll]] for (uint t = 0; t < TILE; t++) {                                                            \
             sum[t] = vec4(0.0);                                                                                 \
             if (!(is_first)) {                                                                                  \
@@ -144,8 +194,9 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
         ATTENTION_STEPS(j) {                                                    \
             ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                                \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
+                vec4 b_n = ATTENTION_FETCHED(b, n);                                                             \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                    \
-                    sum[t] = PM_MAD(vec4(weight[t][j + n]), b[n], sum[t]);                                      \
+                    sum[t] = PM_MAD(vec4(weight[t][j + n]), b_n, sum[t]);                                       \
                 }                                                                                               \
             }                                                                                                   \
         }                                                                                                       \
@@ -156,6 +207,12 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1); // of the other side's rows
             }                                                                                                   \
         }                                                                                                       \
     }
+
+const float HIDDEN = -1e30; // the score of a key that a query does not see; far below any other
+
+// The score of a pair, from its inner product, and its weight beside those of the scores up to `highest`.
+float score_of(bool sees, float product) { return PM_SELECT(sees, product * p.scale, HIDDEN); }
+float weight_of(float score, float highest) { return pm_flush(pm_exp(score - highest)); }
 
 // The probability of a pair in the backward pass, from its inner product and the log-sum-exp of its query.
 float probability(bool sees, float product, float log_sum)

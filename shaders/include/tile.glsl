@@ -24,20 +24,9 @@ layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output
 // columns, so that they need the same of B. Each then fetches one in so many of those, and shows it to the
 // others. Else every invocation fetches all.
 #ifdef PM_LANES
-#extension GL_KHR_shader_subgroup_ballot : require
-#extension GL_KHR_shader_subgroup_shuffle : require
 #extension GL_KHR_shader_subgroup_vote : require
-layout(constant_id = 9) const bool SHUFFLES = false; // which of two ways to show a value is the faster: rules.c
+#include "lanes.glsl"
 layout(constant_id = 10) const bool TILES_BELOW = false; // one below the other
-#define TILE_SHOW(type)                              \
-    type tile_show(type v, uint lane)                \
-    {                                                \
-        if (SHUFFLES) return subgroupShuffle(v, lane); \
-        return subgroupBroadcast(v, lane);           \
-    }
-TILE_SHOW(uint)
-TILE_SHOW(float)
-TILE_SHOW(vec4)
 // An invocation fetches number tile_first() and every TILE_STEP-th from there on, of B the same; what is not 1
 // divides how many there are, and is a multiple of four.
 const uint TILE_STEP = TILES_BELOW ? 1 : gl_WorkGroupSize.x, TILE_B_STEP = TILES_BELOW ? gl_WorkGroupSize.x : 1;
@@ -45,7 +34,7 @@ uint tile_first() { return TILES_BELOW ? 0 : gl_LocalInvocationID.x; }
 uint tile_b_first() { return TILES_BELOW ? gl_LocalInvocationID.x : 0; }
 const uint TILE_AHEAD = TILE_ROWS;
 bool tile_any(bool is) { return subgroupAny(is); }
-uint tile_shown(uint v, uint number) { return TILES_BELOW ? v : tile_show(v, number % TILE_STEP); }
+uint tile_shown(uint v, uint number) { return TILES_BELOW ? v : pm_show(v, number % TILE_STEP); }
 #else
 const bool TILES_BELOW = false;
 const uint TILE_STEP = 1, TILE_B_STEP = 1;
@@ -110,7 +99,7 @@ void tile_clear()
 vec4 tile_a(uint number)
 {
 #ifdef PM_LANES
-    if (!TILES_BELOW) return tile_show(tile_fetched[number / TILE_STEP], number % TILE_STEP);
+    if (!TILES_BELOW) return pm_show(tile_fetched[number / TILE_STEP], number % TILE_STEP);
 #endif
     return tile_fetched[number];
 }
@@ -118,7 +107,7 @@ vec4 tile_a(uint number)
 float tile_a(uint number, uint c)
 {
 #ifdef PM_LANES
-    if (!TILES_BELOW) return tile_show(tile_fetched[number / TILE_STEP][c], number % TILE_STEP);
+    if (!TILES_BELOW) return pm_show(tile_fetched[number / TILE_STEP][c], number % TILE_STEP);
 #endif
     return tile_fetched[number][c];
 }
@@ -126,7 +115,7 @@ float tile_a(uint number, uint c)
 vec4 tile_b(uint number)
 {
 #ifdef PM_LANES
-    if (TILES_BELOW) return tile_show(tile_b_fetched[number / TILE_B_STEP], number % TILE_B_STEP);
+    if (TILES_BELOW) return pm_show(tile_b_fetched[number / TILE_B_STEP], number % TILE_B_STEP);
 #endif
     return tile_b_fetched[number];
 }
@@ -134,7 +123,7 @@ vec4 tile_b(uint number)
 float tile_b(uint number, uint c)
 {
 #ifdef PM_LANES
-    if (TILES_BELOW) return tile_show(tile_b_fetched[number / TILE_B_STEP][c], number % TILE_B_STEP);
+    if (TILES_BELOW) return pm_show(tile_b_fetched[number / TILE_B_STEP][c], number % TILE_B_STEP);
 #endif
     return tile_b_fetched[number][c];
 }
