@@ -114,7 +114,7 @@ table_head() {
     printf '|---|%s\n' "$(tr -dc ';\n' <<<"$1;" | sed 's/;/---|/g')"
 }
 
-hot='matmul AB;matmul ABT;matmul ATB;conv2d;conv2d_weight;attention;attention_dq;attention_dkv;norm_moments;norm_apply;cross_entropy'
+hot='matmul AB;matmul ABT;matmul ATB;conv2d;conv2d_weight;attention;attention_token;attention_dq;attention_dkv;norm_moments;norm_apply;cross_entropy'
 
 hot_table() {
     local file
