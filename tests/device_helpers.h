@@ -51,6 +51,29 @@ static inline void run_once(pm_plan *plan)
     expect_ok(pm_plan_wait(plan, &error), &error);
 }
 
+/* A graph on a device of its own without the features of `off`. */
+typedef struct own_plan {
+    pm_device *device;
+    pm_plan *plan;
+    pm_graph *graph;
+} own_plan;
+
+static inline own_plan plan_without(uint64_t off, pm_graph *graph)
+{
+    pm_error error = {0};
+    own_plan own = {.graph = graph};
+    expect_ok(pm_device_open(&(pm_device_options){.off = off}, &own.device, &error), &error);
+    expect_ok(pm_plan_create(own.device, graph, NULL, &own.plan, &error), &error);
+    return own;
+}
+
+static inline void end_own(own_plan *own)
+{
+    pm_plan_destroy(own->plan);
+    pm_graph_destroy(own->graph);
+    pm_device_close(own->device);
+}
+
 /* Plans the gradient of the sum of squares of a case's output. The caller destroys both. */
 static inline pm_tensor plan_gradient(pm_device *on, const pm_case *test, pm_graph **graph, pm_plan **plan)
 {

@@ -33,9 +33,6 @@ typedef struct decoded {
 /* Reads tokens one at a time, on a device with these features off. */
 static void decode(uint64_t off, decoded *out)
 {
-    pm_error error = {0};
-    pm_device *own;
-    pm_plan *plan;
     pm_kv_cache cache;
     pm_graph *g = pm_graph_create();
     pm_tensor token = pm_state(g, "token", PM_DTYPE_U32, PM_SHAPE(1, 1));
@@ -47,8 +44,8 @@ static void decode(uint64_t off, decoded *out)
                   PM_NONE, PM_NONE);
     pm_output(g, logits);
     pm_advance(g, cache.position);
-    expect_ok(pm_device_open(&(pm_device_options){.off = off}, &own, &error), &error);
-    expect_ok(pm_plan_create(own, g, NULL, &plan, &error), &error);
+    own_plan own = plan_without(off, g);
+    pm_plan *plan = own.plan;
     for (uint32_t t = 0; t < TOKENS; t++) {
         uint32_t id = (5 * t + 2) % VOCABULARY;
         write_to(plan, token, &id, sizeof id);
@@ -56,9 +53,7 @@ static void decode(uint64_t off, decoded *out)
         read_from(plan, logits, out->logits[t], sizeof out->logits[t]);
     }
     out->dispatches = pm_plan_stats_of(plan).dispatches;
-    pm_plan_destroy(plan);
-    pm_graph_destroy(g);
-    pm_device_close(own);
+    end_own(&own);
 }
 
 /* Every kernel of one row, alone turned off: more dispatches, or the same with others, and the same bits. */
@@ -125,9 +120,6 @@ static void normalisations_give_the_same_bits(void **state)
 static uint32_t run_silu_behind(uint64_t off, bool keeps, float *y)
 {
     enum { ROWS = 19, CHANNELS = 12 };
-    pm_error error = {0};
-    pm_device *own;
-    pm_plan *plan;
     pm_graph *g = pm_graph_create();
     pm_tensor x = pm_case_leaf(g, "x", PM_SHAPE(ROWS, CHANNELS), 1.0f);
     pm_tensor u =
@@ -135,14 +127,12 @@ static uint32_t run_silu_behind(uint64_t off, bool keeps, float *y)
     pm_tensor v = pm_silu(g, u);
     pm_output(g, v);
     if (keeps) pm_output(g, u);
-    expect_ok(pm_device_open(&(pm_device_options){.off = off}, &own, &error), &error);
-    expect_ok(pm_plan_create(own, g, NULL, &plan, &error), &error);
+    own_plan own = plan_without(off, g);
+    pm_plan *plan = own.plan;
     run_once(plan);
     read_from(plan, v, y, ROWS * CHANNELS * sizeof *y);
     uint32_t dispatches = pm_plan_stats_of(plan).dispatches;
-    pm_plan_destroy(plan);
-    pm_graph_destroy(g);
-    pm_device_close(own);
+    end_own(&own);
     return dispatches;
 }
 
@@ -160,14 +150,11 @@ static void silu_behind_a_normalisation_is_absorbed(void **state)
 /* Two steps of the optimiser with a moving average: that, and the parameters. */
 static uint32_t run_optimizer(uint64_t off, float **values, size_t *bytes)
 {
-    pm_error error = {0};
-    pm_device *own;
-    pm_plan *plan;
     pm_graph *g = pm_graph_create();
     (void)pm_op_adamw.cases[0].build(g, pm_op_adamw.cases[0].p);
     pm_tensor average = pm_find(g, "optimizer.ema"), params = pm_param_arena(g);
-    expect_ok(pm_device_open(&(pm_device_options){.off = off}, &own, &error), &error);
-    expect_ok(pm_plan_create(own, g, NULL, &plan, &error), &error);
+    own_plan own = plan_without(off, g);
+    pm_plan *plan = own.plan;
     run_once(plan);
     *bytes = pm_bytes_of(g, average);
     *values = malloc(2 * *bytes);
@@ -176,9 +163,7 @@ static uint32_t run_optimizer(uint64_t off, float **values, size_t *bytes)
     read_from(plan, average, *values, *bytes);
     read_from(plan, params, *values + *bytes / sizeof **values, *bytes);
     uint32_t dispatches = pm_plan_stats_of(plan).dispatches;
-    pm_plan_destroy(plan);
-    pm_graph_destroy(g);
-    pm_device_close(own);
+    end_own(&own);
     return dispatches;
 }
 
@@ -202,9 +187,6 @@ enum { N = 8 };
 /* Two products of one row, whose second matrix, or whose row, is changed after the first. */
 static void run_changed(uint64_t off, bool change_row, float y[2][N])
 {
-    pm_error error = {0};
-    pm_device *own;
-    pm_plan *plan;
     float values[2 * N * N], row[N];
     pm_graph *g = pm_graph_create();
     pm_tensor both = pm_state(g, "both", PM_DTYPE_F32, PM_SHAPE(1, 2 * N, N));
@@ -224,16 +206,14 @@ static void run_changed(uint64_t off, bool change_row, float y[2][N])
     pm_output(g, b);
     for (uint32_t i = 0; i < 2 * N * N; i++) values[i] = (float)(i % 11) - 5.0f;
     for (uint32_t i = 0; i < N; i++) row[i] = (float)i + 1.0f;
-    expect_ok(pm_device_open(&(pm_device_options){.off = off}, &own, &error), &error);
-    expect_ok(pm_plan_create(own, g, NULL, &plan, &error), &error);
+    own_plan own = plan_without(off, g);
+    pm_plan *plan = own.plan;
     write_to(plan, both, values, sizeof values);
     write_to(plan, x_state, row, sizeof row);
     run_once(plan);
     read_from(plan, a, y[0], sizeof y[0]);
     read_from(plan, b, y[1], sizeof y[1]);
-    pm_plan_destroy(plan);
-    pm_graph_destroy(g);
-    pm_device_close(own);
+    end_own(&own);
 }
 
 static void what_changes_in_between_is_not_moved(void **state)

@@ -215,14 +215,14 @@ static pm_status apply_subgroup(uint64_t size, pm_device_facts *facts, pm_error 
     bool can = facts->subgroups_asked && size >= sizes[0] && size <= sizes[1];
     bool has = size == usual && sizes[0] == sizes[1];
     if (size == 0) return PM_OK;
-    if (!can && !has && !facts->subgroups_asked) {
+    if (!can && !has) {
+        if (facts->subgroups_asked)
+            return pm_fail(error, PM_BAD_USAGE,
+                           "limit subgroup=%llu: subgroups of %s have %u to %u invocations",
+                           (unsigned long long)size, facts->name, sizes[0], sizes[1]);
         return pm_fail(error, PM_BAD_USAGE,
                        "limit subgroup=%llu: no size can be asked for of %s, which has %u",
                        (unsigned long long)size, facts->name, usual);
-    }
-    if (!can && !has) {
-        return pm_fail(error, PM_BAD_USAGE, "limit subgroup=%llu: subgroups of %s have %u to %u invocations",
-                       (unsigned long long)size, facts->name, sizes[0], sizes[1]);
     }
     if (facts->matrix_subgroup == usual) facts->matrix_subgroup = (uint32_t)size;
     facts->subgroup_size = (uint32_t)size;
