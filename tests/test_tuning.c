@@ -59,6 +59,7 @@ static pm_device *open_own(uint64_t off)
     pm_error error = {0};
     pm_device *own;
     expect_ok(pm_device_open(&(pm_device_options){.off = off, .say = say}, &own, &error), &error);
+    own->tuning.n_known = 0;
     return own;
 }
 
@@ -149,6 +150,25 @@ static void blocks_of_matrix_units_are_tuned_by_themselves(void **state)
                 tile.group_rows * (tile.columns << tile.log2_lanes) < blocks[0].rows * blocks[0].columns);
     pm_tuning_set(&own->tuning, &shape, (pm_tile_size){8, 2}); /* a register tile is no block */
     assert_ptr_equal(pm_tuned_rules(&rules, &shape, &copy), &rules);
+    pm_device_close(own);
+}
+
+/* What comes with Pumice serves where nothing was measured, and only what the device allows of it. */
+static void known_tiles_serve_until_others_are_measured(void **state)
+{
+    static const pm_tuned known[] = {{{PM_TILED_AB, 1, 100, 100, 100}, {4, 4}},
+                                     {{PM_TILED_AB, 1, 1000, 100, 100}, {6, 2}}};
+    pm_device *own = open_own(0);
+    pm_rules copy, rules = own->rules;
+    (void)state;
+    rules.tile_vec4s = 64;
+    own->tuning.n_tuned = 0;
+    own->tuning.known = known;
+    own->tuning.n_known = 2;
+    assert_int_equal(pm_tuned_rules(&rules, &known[0].shape, &copy)->tile[1], 4);
+    assert_ptr_equal(pm_tuned_rules(&rules, &known[1].shape, &copy), &rules);
+    pm_tuning_set(&own->tuning, &known[0].shape, (pm_tile_size){0, 0}); /* measured: the rules' own */
+    assert_ptr_equal(pm_tuned_rules(&rules, &known[0].shape, &copy), &rules);
     pm_device_close(own);
 }
 
@@ -245,6 +265,7 @@ int main(void)
         cmocka_unit_test(any_tile_gives_the_same_bits),
         cmocka_unit_test(what_the_device_does_not_allow_is_not_chosen),
         cmocka_unit_test(blocks_of_matrix_units_are_tuned_by_themselves),
+        cmocka_unit_test(known_tiles_serve_until_others_are_measured),
         cmocka_unit_test(tuning_is_kept_and_a_doctored_file_ignored),
         cmocka_unit_test(first_use_is_measured_where_the_rules_say_so),
     };

@@ -395,6 +395,7 @@ static pm_status open_chosen(pm_device *device, const pm_device_options *options
     if (status == PM_OK && pm_on(&device->rules, PM_PIPELINE_CACHE)) pm_pipeline_cache_load(device);
     if (status == PM_OK && pm_on(&device->rules, PM_TUNED_TILES)) {
         device->rules.tuning = &device->tuning;
+        pm_tuning_know(&device->tuning, &device->facts);
         pm_tuning_load(device);
     }
     return status;

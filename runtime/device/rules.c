@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* Without Vulkan's headers: VkDriverId, and a version as VK_MAKE_API_VERSION packs it. */
-#define DRIVER_ID_MESA_LLVMPIPE 13u
+/* Without Vulkan's headers: a version as VK_MAKE_API_VERSION packs it. */
 #define VULKAN_1_4 (1u << 22 | 4u << 12)
 
 enum { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 }; /* vendor_id */
@@ -54,7 +53,7 @@ static bool has_avx2(void)
  */
 pm_showing pm_showing_of(const pm_device_facts *facts)
 {
-    if (facts->driver_id != DRIVER_ID_MESA_LLVMPIPE || !facts->subgroup_shows) return PM_SHOWS_SLOWLY;
+    if (facts->driver_id != PM_DRIVER_ID_MESA_LLVMPIPE || !facts->subgroup_shows) return PM_SHOWS_SLOWLY;
     if (facts->api_version >= VULKAN_1_4 && facts->subgroup_size >= 8) return PM_SHOWS_BY_BROADCAST;
     return facts->subgroup_size == 8 && has_avx2() ? PM_SHOWS_BY_SHUFFLE : PM_SHOWS_SLOWLY;
 }
@@ -157,7 +156,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.shared_bytes = facts->max_shared_bytes;
     }
     /* Mesa's CPU driver ends all loops of an invocation, without a word, after 65535 rounds. */
-    if (facts->driver_id == DRIVER_ID_MESA_LLVMPIPE) rules.most_rounds = 65535;
+    if (facts->driver_id == PM_DRIVER_ID_MESA_LLVMPIPE) rules.most_rounds = 65535;
     return rules;
 }
 

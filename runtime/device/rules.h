@@ -5,6 +5,9 @@
 
 #include "pumice.h"
 
+/* VkDriverId, without Vulkan's headers. */
+#define PM_DRIVER_ID_MESA_LLVMPIPE 13u
+
 /* Lanes that keep a GPU busy: with fewer, the rest of it has nothing to do. */
 #define PM_BUSY_LANES 8192u
 

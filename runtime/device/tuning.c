@@ -50,12 +50,18 @@ static bool same_class(const pm_tiled_shape *a, const pm_tiled_shape *b)
            class_of(a->k) == class_of(b->k);
 }
 
-const pm_tuned *pm_tuning_find(const pm_tuning *tuning, const pm_tiled_shape *shape)
+static const pm_tuned *find_among(const pm_tuned *tuned, uint32_t count, const pm_tiled_shape *shape)
 {
-    for (uint32_t i = 0; i < tuning->n_tuned; i++) {
-        if (same_class(&tuning->tuned[i].shape, shape)) return &tuning->tuned[i];
+    for (uint32_t i = 0; i < count; i++) {
+        if (same_class(&tuned[i].shape, shape)) return &tuned[i];
     }
     return NULL;
+}
+
+const pm_tuned *pm_tuning_find(const pm_tuning *tuning, const pm_tiled_shape *shape)
+{
+    const pm_tuned *own = find_among(tuning->tuned, tuning->n_tuned, shape);
+    return own ? own : find_among(tuning->known, tuning->n_known, shape);
 }
 
 static void note(pm_tuning *tuning, const pm_tiled_shape *shape)

@@ -42,6 +42,9 @@ typedef struct pm_tuning {
     pm_tuned tuned[PM_MOST_TUNED];
     pm_tiled_shape asked[PM_MOST_TUNED]; /* one of each class that plans asked for */
     uint32_t n_tuned, n_asked;
+    const pm_tuned
+        *known; /* what comes with Pumice for a device of this kind; where nothing was measured here */
+    uint32_t n_known;
     bool measuring; /* then `forced` is what every shape gets */
     pm_tile_size forced;
 } pm_tuning;
@@ -56,9 +59,13 @@ bool pm_tile_allowed(const pm_rules *rules, uint32_t kind, pm_tile_size size);
  * measured. The shape is noted among those that are asked for. */
 const pm_rules *pm_tuned_rules(const pm_rules *rules, const pm_tiled_shape *shape, pm_rules *copy);
 
-/* The entry of a shape's class, or NULL; and a new one in place of what was there. */
+/* The entry of a shape's class, of what was measured here or else of what comes with Pumice, or NULL; and a
+ * new one in place of what was there. */
 const pm_tuned *pm_tuning_find(const pm_tuning *tuning, const pm_tiled_shape *shape);
 void pm_tuning_set(pm_tuning *tuning, const pm_tiled_shape *shape, pm_tile_size tile);
+
+/* What comes with Pumice (known_tiles.c), if anything does for such a device. */
+void pm_tuning_know(pm_tuning *tuning, const pm_device_facts *facts);
 
 /* From and to the disk; see cache_file.h. */
 void pm_tuning_load(struct pm_device *device);

@@ -114,11 +114,12 @@ static void say(const pm_tune_options *options, const pm_tiled_shape *s, pm_tile
                 double best)
 {
     static const char *const kinds[PM_TILED_KINDS] = {"AB", "AB^T", "A^T B", "conv", "conv weight"};
-    char text[160], chosen[40] = "the rule's tile";
+    char text[160], count[20] = "", chosen[40] = "the rule's tile";
     if (!options->say) return;
     if (tile.rows) (void)snprintf(chosen, sizeof chosen, "a tile of %ux%u", tile.rows, tile.columns);
-    (void)snprintf(text, sizeof text, "tuning: %s %ux%ux%u%s: %s, %.3g GFLOP/s, by rule %.3g",
-                   kinds[s->kind % PM_TILED_KINDS], s->m, s->n, s->k,
+    if (s->count > 1) (void)snprintf(count, sizeof count, "%u of ", s->count);
+    (void)snprintf(text, sizeof text, "tuning: %s %s%ux%ux%u%s: %s, %.3g GFLOP/s, by rule %.3g",
+                   kinds[s->kind % PM_TILED_KINDS], count, s->m, s->n, s->k,
                    s->kind >= PM_TILED_MATRIX ? " by matrix units" : "", chosen, work_of(s) / best * 1e-9,
                    work_of(s) / rule * 1e-9);
     options->say(options->user, text);
