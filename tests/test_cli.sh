@@ -42,7 +42,7 @@ expect 2 'storage-range must be at least 4KiB, not 0' recipes --limit storage-ra
 expect 2 'shared must be at least 16KiB' recipes --limit invocations=128,shared=8KiB
 expect 2 'invocations must be a whole number' recipes --limit invocations=128KiB
 expect 2 'submit must be at most 1000' recipes --limit submit=1001
-for tile in 16 16x 6x1 36x1 4x9 32x4 8x2x1; do expect 2 'tile must be rows' recipes --limit "tile=$tile"; done
+for tile in 16 16x 6x1 68x1 4x9 32x4 8x2x1; do expect 2 'tile must be rows' recipes --limit "tile=$tile"; done
 expect 2 'subgroup must be a power of two, not 48' recipes --limit subgroup=48
 expect 2 'subgroup must be at most 128' recipes --limit subgroup=256
 expect 2 'no limit ""' recipes --limit shared=16KiB,
