@@ -358,7 +358,7 @@ static void append_product(pm_lowering *lowering, const pm_attention_geometry *g
     for (uint32_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) pm_push_u32(d, numbers[i]);
     pm_bind_in(d, weights, 4, 0);
     pm_bind_in(d, theirs, 4, 0);
-    pm_bind_in(d, pm_is(factors) ? factors : weights, 1, 0);
+    pm_bind_in(d, pm_is(factors) ? factors : no_weights(lowering), 1, 0);
     pm_bind_out(d, result, 0);
     pm_groups(d, tile.groups_x, tile.groups_y, g->samples * heads, 2, 2.0 * pm_attention_pairs(g) * g->width);
 }
