@@ -80,12 +80,8 @@ static void *run_forward(const pm_case *test, uint64_t off, size_t *bytes, bool 
     for (uint32_t i = 0; i < own.plan->n_dispatches; i++)
         *by_tokens |= strncmp(own.plan->dispatches[i].shader, "attention_token", 15) == 0;
     spoil(own.plan);
-    run_once(own.plan);
-    *bytes = pm_bytes_of(g, y);
-    void *values = malloc(*bytes);
-    assert_non_null(values);
-    read_from(own.plan, y, values, *bytes);
-    end_own(&own);
+    void *values = run_gradient(g, own.plan, y, bytes);
+    pm_device_close(own.device);
     return values;
 }
 

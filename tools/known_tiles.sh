@@ -13,7 +13,8 @@ runs=3
 for ((run = 0; run < runs; run++)); do
     for recipe in "" "$@"; do
         XDG_CACHE_HOME=$cache/$run "${pumice[@]}" bench tune ${recipe:+"$recipe"} --seconds 600 </dev/null
-    done | sort -u
+    done
+    echo "end of a run"
 done | awk -v runs="$runs" '
     # tuning: KIND [COUNT of ]MxNxK: a tile of RxC, RATE GFLOP/s, by rule RATE
     /^tuning: .* a tile of / && !/matrix units/ {
@@ -23,7 +24,11 @@ done | awk -v runs="$runs" '
         tile = $0
         sub(/.* a tile of /, "", tile)
         sub(/,.*/, "", tile)
-        won[class ";" tile]++
+        in_run[class ";" tile] = 1 # once, however many recipes ask for it
+    }
+    /^end of a run/ {
+        for (key in in_run) won[key]++
+        delete in_run
     }
     END {
         names["AB"] = "AB"; names["AB^T"] = "ABT"; names["A^T B"] = "ATB"

@@ -50,18 +50,20 @@ static bool same_class(const pm_tiled_shape *a, const pm_tiled_shape *b)
            class_of(a->k) == class_of(b->k);
 }
 
-static const pm_tuned *find_among(const pm_tuned *tuned, uint32_t count, const pm_tiled_shape *shape)
+/* Of a shape's class; `count` where there is none. */
+static uint32_t index_among(const pm_tuned *tuned, uint32_t count, const pm_tiled_shape *shape)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (same_class(&tuned[i].shape, shape)) return &tuned[i];
-    }
-    return NULL;
+    uint32_t i = 0;
+    while (i < count && !same_class(&tuned[i].shape, shape)) i++;
+    return i;
 }
 
 const pm_tuned *pm_tuning_find(const pm_tuning *tuning, const pm_tiled_shape *shape)
 {
-    const pm_tuned *own = find_among(tuning->tuned, tuning->n_tuned, shape);
-    return own ? own : find_among(tuning->known, tuning->n_known, shape);
+    uint32_t i = index_among(tuning->tuned, tuning->n_tuned, shape);
+    if (i < tuning->n_tuned) return &tuning->tuned[i];
+    i = index_among(tuning->known, tuning->n_known, shape);
+    return i < tuning->n_known ? &tuning->known[i] : NULL;
 }
 
 static void note(pm_tuning *tuning, const pm_tiled_shape *shape)
@@ -90,12 +92,10 @@ const pm_rules *pm_tuned_rules(const pm_rules *rules, const pm_tiled_shape *shap
 
 void pm_tuning_set(pm_tuning *tuning, const pm_tiled_shape *shape, pm_tile_size tile)
 {
-    for (uint32_t i = 0; i < tuning->n_tuned; i++) {
-        if (!same_class(&tuning->tuned[i].shape, shape)) continue;
-        tuning->tuned[i] = (pm_tuned){*shape, tile};
-        return;
-    }
-    if (tuning->n_tuned < PM_MOST_TUNED) tuning->tuned[tuning->n_tuned++] = (pm_tuned){*shape, tile};
+    uint32_t i = index_among(tuning->tuned, tuning->n_tuned, shape);
+    if (i == PM_MOST_TUNED) return;
+    if (i == tuning->n_tuned) tuning->n_tuned++;
+    tuning->tuned[i] = (pm_tuned){*shape, tile};
 }
 
 void pm_tuning_load(pm_device *device)

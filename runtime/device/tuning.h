@@ -42,8 +42,7 @@ typedef struct pm_tuning {
     pm_tuned tuned[PM_MOST_TUNED];
     pm_tiled_shape asked[PM_MOST_TUNED]; /* one of each class that plans asked for */
     uint32_t n_tuned, n_asked;
-    const pm_tuned
-        *known; /* what comes with Pumice for a device of this kind; where nothing was measured here */
+    const pm_tuned *known; /* comes with Pumice; for what was not measured here */
     uint32_t n_known;
     bool measuring; /* then `forced` is what every shape gets */
     pm_tile_size forced;

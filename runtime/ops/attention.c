@@ -112,10 +112,8 @@ static void shape_attention_backward(pm_graph *graph, pm_node *node)
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
 /* One kernel: lanes own rows of one side, queries or keys. */
-enum {
-    HAS_FIRST_SPEC = 6,
-    WEIGHT_ROWS_SPEC = 11
-}; /* constant_id, of attention.glsl and attention_product_tile.glsl */
+enum { HAS_FIRST_SPEC = 6 };    /* constant_id, of attention_forward.glsl */
+enum { WEIGHT_ROWS_SPEC = 11 }; /* the same, of attention_product_tile.glsl */
 
 typedef struct attention_kernel {
     const pm_attention_geometry *geometry;

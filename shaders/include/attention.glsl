@@ -1,17 +1,9 @@
 // softmax(Q K^T scale) V, and the log-sum-exp of each row of scores: online softmax (2205.14135, algorithm 1)
 // with a lane for a few queries. Reference: pm_attention_reference in runtime/ops/attention_reference.c.
-#include "attention_tile.glsl"
+#include "attention_forward.glsl"
 
-PM_ROWS(0, q)
-PM_ROWS(1, k)
-PM_ROWS(2, v)
-PM_ROWS_INOUT(3, y)
-PM_OUTPUT(4, log_sums); // [sample, head, query]
-PM_INPUT_UINT(5, first_position)
 PM_OUTPUT4(6, weights);
 PM_OUTPUT(7, factors); // [sample, head, query, block]: what a block's sums are multiplied by first; of block 0, last
-
-layout(constant_id = 6) const bool HAS_FIRST = false; // the position of query 0 is known only now
 
 uint factor_at(uint query)
 {
@@ -21,7 +13,7 @@ uint factor_at(uint query)
 void main()
 {
     if (!attention_begin()) return;
-    if (HAS_FIRST) origin = min(first_position(0), p.keys);
+    place_queries();
     uint seen[TILE];
     float score[TILE][BLOCK], top[TILE], total[TILE], before[TILE], after[TILE];
     [[unroll]] for (uint t = 0; t < TILE; t++) {

@@ -45,15 +45,20 @@ uint sample_index, head, first_row;
 uint origin;     // the position of query 0 among the keys
 uint keys_there; // keys beyond are not read
 
-// False for a lane that has nothing to do.
-bool attention_begin()
+// At the tile of that number, counted through the heads.
+void attention_begin_at(uint index)
 {
-    uint index = gl_WorkGroupID.x * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
     sample_index = gl_WorkGroupID.z;
     head = index / p.tiles * (OVER_KEYS ? GROUP : 1);
     first_row = index % p.tiles * TILE;
     origin = p.keys - p.queries;
     keys_there = p.keys;
+}
+
+// At this lane's tile; false for a lane that has nothing to do.
+bool attention_begin()
+{
+    attention_begin_at(gl_WorkGroupID.x * gl_WorkGroupSize.x + gl_LocalInvocationID.x);
     return head < p.heads;
 }
 
@@ -100,22 +105,23 @@ uint keys_end_of_all()
 #endif
 }
 
+// Of weights: a head has whole blocks of 32 queries.
+uint weight_rows() { return (p.queries + 31) / 32 * 32; }
+
 // Whether this lane has weights to write, of the keys from `first` on.
 bool writes_weights(uint first, uint end)
 {
 #ifdef PM_LANES
-    return first < end && first_row < (p.queries + 31) / 32 * 32;
+    return first < end && first_row < weight_rows();
 #else
     return true;
 #endif
 }
 
-// Where a row of weights begins, [sample, head, query, key], in vec4s. A head has whole blocks of 32 queries,
-// and each of these whole blocks of 32 keys.
+// Where a row of weights begins, [sample, head, query, key], in vec4s; it has whole blocks of 32 keys.
 uint weights_start(uint query)
 {
-    uint rows = (p.queries + 31) / 32 * 32;
-    return (((p.base + sample_index) * p.heads + head) * rows + query) * p.weight_quads;
+    return (((p.base + sample_index) * p.heads + head) * weight_rows() + query) * p.weight_quads;
 }
 
 #define ATTENTION_STORE(to, weight, first)                                                                   \

@@ -1,16 +1,7 @@
 // The same as attention.glsl for a query or a few, as of text that is generated: a workgroup for each. Its lanes have
 // keys of a block, of which each finds the scores of its own, and then channels, of which each adds up its own; in
 // between, all of them see all scores and weights. In the order of attention.glsl, with its bits.
-#include "attention_tile.glsl"
-
-PM_ROWS(0, q)
-PM_ROWS(1, k)
-PM_ROWS(2, v)
-PM_ROWS_INOUT(3, y)
-PM_OUTPUT(4, log_sums); // [sample, head, query]
-PM_INPUT_UINT(5, first_position)
-
-layout(constant_id = 6) const bool HAS_FIRST = false; // the position of query 0 is known only now
+#include "attention_forward.glsl"
 
 const uint LANES = gl_WorkGroupSize.x, KEYS = BLOCK / LANES; // of a lane: its number, and every LANES-th after it
 
@@ -29,10 +20,8 @@ shared float places[2][BLOCK]; // by turns, so that one barrier each is enough
 void main()
 {
     uint lane = gl_LocalInvocationID.x;
-    sample_index = gl_WorkGroupID.z;
-    head = gl_WorkGroupID.x / p.queries;
-    first_row = gl_WorkGroupID.x % p.queries;
-    origin = HAS_FIRST ? min(first_position(0), p.keys) : p.keys - p.queries;
+    attention_begin_at(gl_WorkGroupID.x);
+    place_queries();
     uint seen = keys_seen(first_row);
     keys_there = seen;
     float mine[KEYS], of_all[BLOCK], top = HIDDEN, total = 0.0;
