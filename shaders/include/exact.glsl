@@ -43,6 +43,12 @@
 
 #elif defined(PM_F)
 
+// A whole number as an integer; a conversion is slow on newer drivers of CPUs.
+PM_I pm_whole(PM_F x)
+{
+    return PM_I(floatBitsToUint(x + 12582912.0) - 0x4b400000u);
+}
+
 PM_F pm_limit(PM_F x, float bound)
 {
     x = PM_SELECT(PM_LESS(PM_F(bound), x), PM_F(bound), x);
@@ -115,7 +121,7 @@ PM_F pm_exp_bounded(PM_F x)
     p = p * r + 0.166665211;
     p = p * r + 0.49999994;
     p = (p * (r * r) + r) + 1.0;
-    return p * intBitsToFloat((PM_I(n) + 127) << 23);
+    return p * intBitsToFloat((pm_whole(n) + 127) << 23);
 }
 
 PM_F pm_exp(PM_F x)
@@ -243,7 +249,7 @@ PM_F pm_sin_of_quarter(PM_F f, PM_I k)
 PM_F pm_split_turns(PM_F x, out PM_I k)
 {
     PM_F q = floor(x * 4.0 + 0.49999997);
-    k = PM_I(q - 4.0 * floor(q * 0.25));
+    k = pm_whole(q - 4.0 * floor(q * 0.25));
     return x - q * 0.25;
 }
 
