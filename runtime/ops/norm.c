@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/status.h"
 #include "ops/elementwise.h"
+#include "ops/slab.h"
 #include "ops/table.h"
 
 #include <math.h>
@@ -166,18 +167,20 @@ static void bind_or_x(pm_dispatch *d, const pm_norm_grid *grid, const pm_node *n
 pm_dispatch *pm_norm_begin(pm_lowering *lowering, const pm_node *node, const pm_norm_grid *grid,
                            const char *shader, uint32_t rows_per_lane, pm_tensor mean, pm_tensor rstd)
 {
+    enum { PER_GROUP, PER_ROW, PER_QUADS }; /* STATISTICS of norm.glsl */
     const pm_norm_geometry *g = grid->geometry;
     pm_dispatch *d = pm_dispatch_begin(lowering, shader, lowering->rules->lanes);
     pm_spec(d, grid->channel_lanes);
     pm_spec(d, rows_per_lane);
-    pm_spec(d, g->per_row);
+    pm_spec(d, g->per_row ? PER_ROW : g->group_channels % 4 == 0 ? PER_QUADS : PER_GROUP);
     pm_spec(d, g->per_token);
     for (uint32_t i = PM_NORM_GAMMA; i <= PM_NORM_SHIFT; i++) pm_spec(d, pm_is(node->in[i]));
     pm_spec(d, PM_ATTR(pm_norm_attr, node)->silu);
     pm_spec(d, PM_ATTR(pm_norm_attr, node)->rms);
     pm_push_u32(d, g->positions);
     pm_push_u32(d, g->channels);
-    pm_push_u32(d, g->group_channels);
+    pm_push_u32(d, g->groups);
+    pm_push_divisor(d, g->group_channels);
     pm_norm_push_base(d, grid);
     pm_push_f32(d, (float)(1.0 / g->channels));
     pm_bind_in(d, node->in[PM_NORM_X], pm_norm_width(g), pm_norm_stride(grid));

@@ -5,13 +5,16 @@
 #ifndef PUMICE_NORM_GLSL
 #define PUMICE_NORM_GLSL
 
+#include "divisor.glsl"
 #include "exact.glsl"
 #include "rows.glsl"
 
 // Lanes side by side along the channels; the others lie along the rows.
 layout(constant_id = 1) const uint CHANNEL_LANES = 8;
 layout(constant_id = 2) const uint ROWS_PER_LANE = 16;
-layout(constant_id = 3) const bool PER_ROW = false;
+// Whose mean and rstd are: a group of channels', a row's, a group's of whole vec4s of channels.
+layout(constant_id = 3) const uint STATISTICS = 0;
+const bool PER_ROW = STATISTICS == 1, PER_QUADS = STATISTICS == 2;
 layout(constant_id = 4) const bool PER_TOKEN = false;
 layout(constant_id = 5) const bool HAS_GAMMA = false;
 layout(constant_id = 6) const bool HAS_BETA = false;
@@ -24,7 +27,8 @@ layout(push_constant) uniform Push {
     PM_PUSH_COMMON
     uint positions;
     uint channels;
-    uint group_channels;
+    uint groups;
+    pm_divisor group_channels;
     uint rows_per_base;    // of one workgroup along the split axis
     uint samples_per_base; // 1, or 0 where the positions are split
     float inverse_count;   // 1 / channels
@@ -79,15 +83,17 @@ uint lane_row()
 uint statistic_at(uint row, uint sample_index, uint channel)
 {
     if (PER_ROW) return first_row() + row;
-    uint group = min(channel, p.channels - 1) / p.group_channels;
-    return (first_sample() + sample_index) * (p.channels / p.group_channels) + group;
+    uint group = pm_quotient(min(channel, p.channels - 1), p.group_channels);
+    return (first_sample() + sample_index) * p.groups + group;
 }
 
-#define NORM_STATISTIC4(name, row, sample_index, quad)          \
-    vec4(name(statistic_at(row, sample_index, 4 * (quad))),     \
-         name(statistic_at(row, sample_index, 4 * (quad) + 1)), \
-         name(statistic_at(row, sample_index, 4 * (quad) + 2)), \
-         name(statistic_at(row, sample_index, 4 * (quad) + 3)))
+// Of the four channels, by as few reads as do.
+#define NORM_STATISTIC4(name, row, sample_index, quad)                               \
+    (PER_QUADS ? vec4(name(statistic_at(row, sample_index, 4 * (quad))))             \
+               : vec4(name(statistic_at(row, sample_index, 4 * (quad))),             \
+                      name(statistic_at(row, sample_index, 4 * (quad) + 1)),         \
+                      name(statistic_at(row, sample_index, 4 * (quad) + 2)),         \
+                      name(statistic_at(row, sample_index, 4 * (quad) + 3))))
 
 void load_modulation(uint row, uint quad)
 {
