@@ -295,17 +295,22 @@ static pm_tensor no_weights(pm_lowering *lowering)
     return pm_scratch(lowering, PM_DTYPE_F32, 4);
 }
 
-/* The tile of a product by weights. Lanes that fetch for each other lie one below the other, since few
- * columns are as wide as a head. */
+/* The tile of a product by weights. Lanes that fetch for each other lie side by side where a head is as wide as
+ * they are; that takes more rows together, which under a mask is more work. Else one below the other. */
 static pm_tile tile_of_product(const pm_rules *rules, const pm_attention_geometry *g, uint32_t length)
 {
+    enum { ROWS_BELOW = 4, ROWS_BESIDE = 64 };
     uint32_t quads = g->head_width / 4, lanes = rules->gemm_lanes;
-    pm_tile tile = {.rows = 4, .columns = quads < 8 ? quads : 8, .lanes = lanes};
+    pm_tile tile = {.rows = ROWS_BELOW, .columns = quads < 8 ? quads : 8, .lanes = lanes};
     tile.shows = pm_on(rules, PM_SHARED_FETCHES) && 4 * tile.columns % lanes == 0;
     if (!tile.shows) {
         tile.rows = 16;
         tile.columns = quads < 4 ? quads : 4;
         while (tile.columns << tile.log2_lanes < quads && 1u << tile.log2_lanes < lanes) tile.log2_lanes++;
+    } else if (quads % lanes == 0 && (g->mask == PM_MASK_NONE || ROWS_BELOW * lanes >= ROWS_BESIDE)) {
+        tile.rows = ROWS_BESIDE;
+        tile.columns = 1;
+        tile.log2_lanes = pm_log2_of(lanes);
     }
     tile.group_rows = tile.rows * (lanes >> tile.log2_lanes);
     tile.groups_x = pm_ceil_div(quads, tile.columns << tile.log2_lanes);

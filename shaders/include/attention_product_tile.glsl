@@ -77,8 +77,13 @@ void add_terms(uint row, uint begin, uint end)
 // Multiplies the sums by the factors of a block.
 void rescale(uint row, uint block)
 {
+    float fetched[TILE_FETCHES];
+    [[unroll]] for (uint i = 0; i < TILE_FETCHES; i++) {
+        uint number = tile_first() + i * TILE_STEP;
+        fetched[i] = factors(weight_row(row + number) * (p.weight_quads / (BLOCK / 4)) + block);
+    }
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        float factor = factors(weight_row(row + i) * (p.weight_quads / (BLOCK / 4)) + block);
+        float factor = tile_shown(fetched[i / TILE_STEP], i);
         [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) tile[i][j] = tile[i][j] * factor;
     }
 }

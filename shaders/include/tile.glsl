@@ -35,6 +35,7 @@ uint tile_b_first() { return TILES_BELOW ? gl_LocalInvocationID.x : 0; }
 const uint TILE_AHEAD = TILE_ROWS;
 bool tile_any(bool is) { return subgroupAny(is); }
 uint tile_shown(uint v, uint number) { return TILES_BELOW ? v : pm_show(v, number % TILE_STEP); }
+float tile_shown(float v, uint number) { return TILES_BELOW ? v : pm_show(v, number % TILE_STEP); }
 #else
 const bool TILES_BELOW = false;
 const uint TILE_STEP = 1, TILE_B_STEP = 1;
@@ -44,6 +45,7 @@ uint tile_b_first() { return 0; }
 const uint TILE_AHEAD = PM_AHEAD(TILE_ROWS, 4);
 bool tile_any(bool is) { return is; }
 uint tile_shown(uint v, uint number) { return v; }
+float tile_shown(float v, uint number) { return v; }
 #endif
 
 // `first` goes through the tile in steps of so many.
