@@ -57,6 +57,11 @@ uint32_t pm_cores(void)
     return (uint32_t)info.dwNumberOfProcessors;
 }
 
+uint64_t pm_core_cache(void)
+{
+    return 0;
+}
+
 #else
 
 static void *run(void *p)
@@ -79,6 +84,16 @@ uint32_t pm_cores(void)
 {
     long count = sysconf(_SC_NPROCESSORS_ONLN);
     return count > 0 ? (uint32_t)count : 1;
+}
+
+uint64_t pm_core_cache(void)
+{
+#ifdef _SC_LEVEL2_CACHE_SIZE /* of the GNU C library */
+    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+#else
+    return 0;
+#endif
 }
 
 #endif

@@ -2,6 +2,7 @@
 #include "device/device.h"
 
 #include "base/status.h"
+#include "base/threads.h"
 #include "device/limits.h"
 #include "device/matrix_units.h"
 #include "device/pipeline_statistics.h"
@@ -186,6 +187,7 @@ static void fill_facts(VkInstance instance, VkPhysicalDevice physical, const pm_
         alignment = limits->minStorageBufferOffsetAlignment;
     if (limits->minTexelBufferOffsetAlignment > alignment) alignment = limits->minTexelBufferOffsetAlignment;
     facts->buffer_alignment = (uint32_t)alignment;
+    facts->core_cache = facts->type == PM_DEVICE_CPU ? pm_core_cache() : 0;
     facts->subgroup_size = v11.subgroupSize;
     VkSubgroupFeatureFlags shows =
         VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT | VK_SUBGROUP_FEATURE_VOTE_BIT;
