@@ -71,24 +71,11 @@ void attention_begin(uint tile)
     my_quad = lane / FRAGMENT_M * LANE_QUADS;
 }
 
-// Where a row of this head begins in q and its like, and in k and its like, in vec4s. Rows past the end are the last
-// one: what is computed for them is not used.
-uint query_start(uint query)
-{
-    return ((sample_index * p.queries + min(query, p.queries - 1)) * p.heads + head) * HEAD_QUADS;
-}
+#include "attention_rows.glsl"
 
-uint key_start(uint key)
-{
-    uint heads = p.heads / GROUP;
-    return ((sample_index * p.keys + min(key, p.keys - 1)) * heads + head / GROUP) * HEAD_QUADS;
-}
-
-// The same in a tensor with one number a query, [sample, head, query], which is bound whole.
-uint query_at(uint query)
-{
-    return ((p.base + sample_index) * p.heads + head) * p.queries + min(query, p.queries - 1);
-}
+// Where they begin, in vec4s.
+uint query_start(uint query) { return query_row(query) * HEAD_QUADS; }
+uint key_start(uint key) { return key_row(key, p.keys) * HEAD_QUADS; }
 
 // Waits for the lanes of this strip.
 void strip_barrier()

@@ -32,20 +32,11 @@ uint origin; // the position of query 0 among the keys
 
 uint sample_index, head; // of queries; where OVER_KEYS, the one whose terms are added
 
-uint query_start(uint query)
-{
-    return ((sample_index * p.queries + min(query, p.queries - 1)) * p.heads + head) * p.head_quads;
-}
+#include "attention_rows.glsl"
 
-uint key_start(uint key)
-{
-    return ((sample_index * p.keys + min(key, p.keys - 1)) * (p.heads / GROUP) + head / GROUP) * p.head_quads;
-}
-
-uint weight_row(uint query)
-{
-    return (sample_index * p.heads + head) * ((p.queries + 31) / 32 * 32) + query;
-}
+// Where they begin, in vec4s, but for the weights' rows of this sample.
+uint query_start(uint query) { return query_row(query) * p.head_quads; }
+uint key_start(uint key) { return key_row(key, p.keys) * p.head_quads; }
 
 // Adds these terms to the sums of the rows from `row` on.
 void add_terms(uint row, uint begin, uint end)
@@ -53,8 +44,8 @@ void add_terms(uint row, uint begin, uint end)
     uint a_at[TILE_FETCHES], b_quad[TILE_B_FETCHES];
     [[unroll]] for (uint i = 0; i < TILE_FETCHES; i++) {
         uint number = tile_first() + i * TILE_STEP;
-        a_at[i] = OVER_KEYS ? weight_row(0) * p.weight_quads + (row + number) / 4
-                            : weight_row(row + number) * p.weight_quads;
+        a_at[i] = OVER_KEYS ? weight_row(sample_index, 0) * p.weight_quads + (row + number) / 4
+                            : weight_row(sample_index, row + number) * p.weight_quads;
     }
     [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
         b_quad[i] = min(tile_b_quad(p.log2_lanes, i), p.head_quads - 1);
@@ -80,7 +71,7 @@ void rescale(uint row, uint block)
     float fetched[TILE_FETCHES];
     [[unroll]] for (uint i = 0; i < TILE_FETCHES; i++) {
         uint number = tile_first() + i * TILE_STEP;
-        fetched[i] = factors(weight_row(row + number) * (p.weight_quads / (BLOCK / 4)) + block);
+        fetched[i] = factors(weight_row(sample_index, row + number) * (p.weight_quads / (BLOCK / 4)) + block);
     }
     [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
         float factor = tile_shown(fetched[i / TILE_STEP], i);

@@ -62,25 +62,11 @@ bool attention_begin()
     return head < p.heads;
 }
 
-// Where a row of this head begins in q and its like, and in k and its like. Rows past the end are the last
-// one: what is computed for them is not used.
-uint query_start(uint query)
-{
-    uint row = sample_index * p.queries + min(query, p.queries - 1);
-    return (row * p.heads + head) * p.head_width;
-}
+#include "attention_rows.glsl"
 
-uint key_start(uint key)
-{
-    uint row = sample_index * p.keys + min(key, keys_there - 1);
-    return (row * (p.heads / GROUP) + head / GROUP) * p.head_width;
-}
-
-// The same in a tensor with one number a query, [sample, head, query], which is bound whole.
-uint query_at(uint query)
-{
-    return ((p.base + sample_index) * p.heads + head) * p.queries + min(query, p.queries - 1);
-}
+// Where they begin.
+uint query_start(uint query) { return query_row(query) * p.head_width; }
+uint key_start(uint key) { return key_row(key, keys_there) * p.head_width; }
 
 #include "attention_mask.glsl"
 
@@ -105,9 +91,6 @@ uint keys_end_of_all()
 #endif
 }
 
-// Of weights: a head has whole blocks of 32 queries.
-uint weight_rows() { return (p.queries + 31) / 32 * 32; }
-
 // Whether this lane has weights to write, of the keys from `first` on.
 bool writes_weights(uint first, uint end)
 {
@@ -118,11 +101,8 @@ bool writes_weights(uint first, uint end)
 #endif
 }
 
-// Where a row of weights begins, [sample, head, query, key], in vec4s; it has whole blocks of 32 keys.
-uint weights_start(uint query)
-{
-    return (((p.base + sample_index) * p.heads + head) * weight_rows() + query) * p.weight_quads;
-}
+// Where a row of weights begins, in vec4s; it has whole blocks of 32 keys.
+uint weights_start(uint query) { return weight_row(p.base + sample_index, query) * p.weight_quads; }
 
 #define ATTENTION_STORE(to, weight, first)                                                                   \
     [[unroll]] for (uint t = 0; t < TILE; t++) {                                                             \
