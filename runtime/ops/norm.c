@@ -126,8 +126,11 @@ pm_norm_grid pm_norm_grid_of(const pm_lowering *lowering, const pm_norm_geometry
         .whole_rows = rows_per_lane == 0,
         .cut_rows = geometry->samples == 1,
     };
-    uint32_t quads = pm_ceil_div(geometry->channels, 4);
-    while (!grid.whole_rows && grid.channel_lanes < 8 && grid.channel_lanes < quads) grid.channel_lanes *= 2;
+    /* 8 lanes are 128 bytes, which is a GPU's line; a CPU reads faster what goes on. */
+    uint32_t quads = pm_ceil_div(geometry->channels, 4),
+             most = lowering->rules->is_cpu ? lowering->rules->lanes : 8;
+    if (most > quads) most = quads;
+    while (!grid.whole_rows && grid.channel_lanes < most) grid.channel_lanes *= 2;
     grid.row_lanes = lowering->rules->lanes / grid.channel_lanes;
     grid.rows = grid.row_lanes * (grid.whole_rows ? 1 : rows_per_lane);
     return grid;
