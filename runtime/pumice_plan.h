@@ -26,7 +26,8 @@ typedef struct pm_plan_options {
 typedef struct pm_plan_stats {
     uint32_t nodes, dispatches, pieces, barriers, pipelines, command_buffers;
     uint32_t submits;          /* of the last run */
-    double host_seconds;       /* of the last run: what the host did besides submitting and waiting */
+    double host_seconds;       /* of the last run, of the caller's thread: what it did besides submitting and
+                                  waiting */
     uint64_t persistent_bytes; /* parameters, states, constants */
     uint64_t activation_bytes; /* memory for everything else, after reuse */
     uint64_t unshared_bytes;   /* what that would be without reuse */

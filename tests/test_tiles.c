@@ -121,6 +121,28 @@ static void parts_of_lanes_have_the_same_bits(void **state)
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 8}, .storage_range = 64 * KIB});
 }
 
+/* Of gradients whose terms are as many as rows, at once and some at a time. */
+static void long_sums_in_parts_have_the_same_bits(void **state)
+{
+    (void)state;
+    uint32_t own = device->rules.near_terms, whole = 0, parts = 0;
+    for (uint32_t i = 0; i < pm_op_matmul.n_cases; i++) {
+        const pm_case *test = &pm_op_matmul.cases[i];
+        size_t bytes, other_bytes;
+        if (test->bench || !strstr(test->name, "AB^T, tall")) continue;
+        device->rules.near_terms = UINT32_MAX / 4;
+        void *want = gradient_of(device, test, "matmul", &bytes, &whole);
+        device->rules.near_terms = 256;
+        void *got = gradient_of(device, test, "matmul", &other_bytes, &parts);
+        assert_int_equal(bytes, other_bytes);
+        assert_memory_equal(want, got, bytes);
+        free(want);
+        free(got);
+    }
+    device->rules.near_terms = own;
+    assert_true(parts > whole);
+}
+
 /* Of products whose B is transposed first, and read as it lies. */
 static void turned_products_have_the_same_bits(void **state)
 {
@@ -158,6 +180,7 @@ int main(void)
         cmocka_unit_test(lanes_have_the_same_bits),
         cmocka_unit_test(lanes_below_each_other_have_the_same_bits),
         cmocka_unit_test(parts_of_lanes_have_the_same_bits),
+        cmocka_unit_test(long_sums_in_parts_have_the_same_bits),
         cmocka_unit_test(turned_products_have_the_same_bits),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);

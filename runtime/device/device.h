@@ -54,7 +54,7 @@ struct pm_device {
     VkQueue queue;
     VkSemaphore timeline;
     uint64_t submitted;    /* value that the last submit will signal */
-    double driver_seconds; /* that the host has spent in submitting and waiting */
+    double driver_seconds; /* of the host's thread, in submitting and waiting */
 
     VkPhysicalDeviceMemoryProperties memory;
     uint64_t allocated;                      /* bytes, of the heap that tensors lie in */

@@ -37,9 +37,9 @@ pm_status pm_queue_submit(pm_device *device, uint32_t count, const VkCommandBuff
         .signalSemaphoreCount = 1,
         .pSignalSemaphores = &device->timeline,
     };
-    double begun = pm_seconds();
+    double begun = pm_thread_seconds();
     VkResult result = device->vk.vkQueueSubmit(device->queue, 1, &submit, VK_NULL_HANDLE);
-    device->driver_seconds += pm_seconds() - begun;
+    device->driver_seconds += pm_thread_seconds() - begun;
     if (result != VK_SUCCESS) return pm_vk_fail(device, result, "submitting work", error);
     device->submitted = signal;
     *value = signal;
@@ -55,17 +55,17 @@ pm_status pm_queue_wait(pm_device *device, uint64_t value, pm_error *error)
         .pSemaphores = &device->timeline,
         .pValues = &value,
     };
-    double begun = pm_seconds();
+    double begun = pm_thread_seconds();
     VkResult result = device->vk.vkWaitSemaphores(device->device, &info, UINT64_MAX);
-    device->driver_seconds += pm_seconds() - begun;
+    device->driver_seconds += pm_thread_seconds() - begun;
     return result == VK_SUCCESS ? PM_OK : pm_vk_fail(device, result, "waiting for work", error);
 }
 
 bool pm_queue_reached(pm_device *device, uint64_t value)
 {
     uint64_t reached = 0;
-    double begun = pm_seconds();
+    double begun = pm_thread_seconds();
     VkResult result = device->vk.vkGetSemaphoreCounterValue(device->device, device->timeline, &reached);
-    device->driver_seconds += pm_seconds() - begun;
+    device->driver_seconds += pm_thread_seconds() - begun;
     return result == VK_SUCCESS && reached >= value;
 }

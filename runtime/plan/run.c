@@ -141,9 +141,9 @@ pm_status pm_plan_run(pm_plan *plan, uint32_t times, pm_error *error)
     pm_status status = PM_OK;
     if (plan->device->compile_only) return PM_OK;
     for (uint32_t i = 0; status == PM_OK && i < times; i++) {
-        double begun = pm_seconds(), driver = plan->device->driver_seconds;
+        double begun = pm_thread_seconds(), driver = plan->device->driver_seconds;
         status = run_once(plan, error);
-        plan->stats.host_seconds = pm_seconds() - begun - (plan->device->driver_seconds - driver);
+        plan->stats.host_seconds = pm_thread_seconds() - begun - (plan->device->driver_seconds - driver);
     }
     return status;
 }
