@@ -73,7 +73,7 @@ void attention_begin(uint tile)
 
 #include "attention_rows.glsl"
 
-// Where they begin, in vec4s.
+// Where those of q and k begin, in vec4s.
 uint query_start(uint query) { return query_row(query) * HEAD_QUADS; }
 uint key_start(uint key) { return key_row(key, p.keys) * HEAD_QUADS; }
 

@@ -34,7 +34,7 @@ uint sample_index, head; // of queries; where OVER_KEYS, the one whose terms are
 
 #include "attention_rows.glsl"
 
-// Where they begin, in vec4s, but for the weights' rows of this sample.
+// Where those of q and k begin, in vec4s.
 uint query_start(uint query) { return query_row(query) * p.head_quads; }
 uint key_start(uint key) { return key_row(key, p.keys) * p.head_quads; }
 

@@ -1,6 +1,6 @@
 // Which rows of attention's tensors are those of a head: of q [sample, query, head] and its like, of k and its
-// like, which have a head for each GROUP of those, and of weights [sample, head, query, key]. Rows past the end are
-// the last one: what is computed for them is not used. An includer has sample_index and head, which is of queries.
+// like, which have a head for each GROUP of those, and of weights [sample, head, query, key]. Past the end of q and
+// k they are the last one: what is computed for them is not used. An includer has sample_index and head, of queries.
 #ifndef PUMICE_ATTENTION_ROWS_GLSL
 #define PUMICE_ATTENTION_ROWS_GLSL
 

@@ -64,7 +64,7 @@ bool attention_begin()
 
 #include "attention_rows.glsl"
 
-// Where they begin.
+// Where those of q and k begin.
 uint query_start(uint query) { return query_row(query) * p.head_width; }
 uint key_start(uint key) { return key_row(key, keys_there) * p.head_width; }
 
