@@ -42,7 +42,7 @@ typedef struct pm_device_facts {
     uint64_t max_storage_range;  /* of one storage buffer binding */
     uint64_t max_texel_elements; /* of one texel buffer view */
     uint32_t max_shared_bytes, max_invocations, max_groups[3];
-    uint64_t core_cache; /* second-level cache of a core, where the device is a CPU; 0: unknown */
+    uint64_t core_cache;       /* second-level cache of a core, where the device is a CPU; 0: unknown */
     uint32_t buffer_alignment; /* every binding's offset is a multiple of it; at least 256 */
     uint32_t subgroup_size;
     uint32_t

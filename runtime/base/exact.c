@@ -18,9 +18,9 @@ _Static_assert(FLT_EVAL_METHOD == 0,
 
 #define TINY 7.88860905e-31f /* 2^-100 */
 
-/* Conversion of a whole number, |x| < 2^22: to it plus 1.5 2^23 it is what the mantissa counts. Shaders do so since
- * newer drivers of CPUs convert one lane at a time. NaN may give anything: the callers' results are NaN by
- * another way. */
+/* Conversion of a whole number, |x| < 2^22: to it plus 1.5 2^23 it is what the mantissa counts. Shaders do so
+ * since newer drivers of CPUs convert one lane at a time. NaN may give anything: the callers' results are NaN
+ * by another way. */
 static int32_t whole(float x)
 {
     return (int32_t)(pm_bits_of(x + 12582912.0f) - 0x4b400000u);

@@ -99,8 +99,8 @@ static void choose_subgroups(const pm_device_facts *facts, const pm_device_limit
     rules->few_lanes = facts->type == PM_DEVICE_DISCRETE ? 4096 : 1024;
 }
 
-/* 512 terms of two operands whose rows are 1 KiB long are a second-level cache of 1 MiB. On such a processor that
- * many were the fastest, on one with 2 MiB twice as many. */
+/* 512 terms of two operands whose rows are 1 KiB long are a second-level cache of 1 MiB. On such a processor
+ * that many were the fastest, on one with 2 MiB twice as many. */
 static uint32_t near_terms(uint64_t core_cache)
 {
     uint32_t terms = 512;

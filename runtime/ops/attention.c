@@ -295,8 +295,8 @@ static pm_tensor no_weights(pm_lowering *lowering)
     return pm_scratch(lowering, PM_DTYPE_F32, 4);
 }
 
-/* The tile of a product by weights. Lanes that fetch for each other lie side by side where a head is as wide as
- * they are; that takes more rows together, which under a mask is more work. Else one below the other. */
+/* The tile of a product by weights. Lanes that fetch for each other lie side by side where a head is as wide
+ * as they are; that takes more rows together, which under a mask is more work. Else one below the other. */
 static pm_tile tile_of_product(const pm_rules *rules, const pm_attention_geometry *g, uint32_t length)
 {
     enum { ROWS_BELOW = 4, ROWS_BESIDE = 64 };
