@@ -121,26 +121,42 @@ static void parts_of_lanes_have_the_same_bits(void **state)
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 8}, .storage_range = 64 * KIB});
 }
 
-/* Of gradients whose terms are as many as rows, at once and some at a time. */
-static void long_sums_in_parts_have_the_same_bits(void **state)
+/* The gradients of tall products on two devices, which are to agree; returns how many there are. `count` is
+ * of dispatches of the kind, of each device. */
+static uint32_t compare_tall(pm_device *one, pm_device *other, const char *kind, uint32_t count[2])
 {
-    (void)state;
-    uint32_t own = device->rules.near_terms, whole = 0, parts = 0;
+    uint32_t tall = 0;
     for (uint32_t i = 0; i < pm_op_matmul.n_cases; i++) {
         const pm_case *test = &pm_op_matmul.cases[i];
         size_t bytes, other_bytes;
         if (test->bench || !strstr(test->name, "AB^T, tall")) continue;
-        device->rules.near_terms = UINT32_MAX / 4;
-        void *want = gradient_of(device, test, "matmul", &bytes, &whole);
-        device->rules.near_terms = 256;
-        void *got = gradient_of(device, test, "matmul", &other_bytes, &parts);
+        void *want = gradient_of(one, test, kind, &bytes, &count[0]);
+        void *got = gradient_of(other, test, kind, &other_bytes, &count[1]);
         assert_int_equal(bytes, other_bytes);
         assert_memory_equal(want, got, bytes);
+        tall++;
         free(want);
         free(got);
     }
-    device->rules.near_terms = own;
-    assert_true(parts > whole);
+    return tall;
+}
+
+/* Of gradients whose terms are as many as rows, at once and some at a time. */
+static void long_sums_in_parts_have_the_same_bits(void **state)
+{
+    (void)state;
+    pm_device_options options = {0};
+    pm_error error = {0};
+    pm_device *whole, *parts;
+    uint32_t count[2] = {0};
+    expect_ok(pm_device_open(&options, &whole, &error), &error);
+    expect_ok(pm_device_open(&options, &parts, &error), &error);
+    whole->rules.near_terms = UINT32_MAX / 4;
+    parts->rules.near_terms = 256;
+    (void)compare_tall(whole, parts, "matmul", count);
+    pm_device_close(whole);
+    pm_device_close(parts);
+    assert_true(count[1] > count[0]);
 }
 
 /* Of products whose B is transposed first, and read as it lies. */
@@ -150,25 +166,14 @@ static void turned_products_have_the_same_bits(void **state)
     pm_device_options options = {.off = PM_BIT(PM_TURNED_PRODUCTS)};
     pm_error error = {0};
     pm_device *plain;
-    uint32_t turned = 0, none = 0, tall = 0;
+    uint32_t count[2] = {0};
     expect_ok(pm_device_open(&options, &plain, &error), &error);
-    for (uint32_t i = 0; i < pm_op_matmul.n_cases; i++) {
-        const pm_case *test = &pm_op_matmul.cases[i];
-        size_t bytes, other_bytes;
-        if (test->bench || !strstr(test->name, "AB^T, tall")) continue;
-        void *want = gradient_of(plain, test, "conv2d_flip", &bytes, &none);
-        void *got = gradient_of(device, test, "conv2d_flip", &other_bytes, &turned);
-        assert_int_equal(bytes, other_bytes);
-        assert_memory_equal(want, got, bytes);
-        tall++;
-        free(want);
-        free(got);
-    }
+    uint32_t tall = compare_tall(plain, device, "conv2d_flip", count);
     bool can = pm_device_uses(device, PM_CPU_KERNELS);
     pm_device_close(plain);
     assert_true(tall >= 2);
-    assert_int_equal(none, 0);
-    assert_true(!can || turned >= tall);
+    assert_int_equal(count[0], 0);
+    assert_true(!can || count[1] >= tall);
 }
 
 int main(void)
