@@ -18,7 +18,7 @@ void place_a(uint slot, uint row)
     row += first_row();
     [[unroll]] for (uint i = 0; i < 4; i++) {
         a_at[slot][i] = a_start() + (A_TRANSPOSED ? min((piece_row() + row) / 4, pm_quads(p.m) - 1)
-                                                  : min(row + i, rows_here() - 1) * terms_a_row());
+                                                  : min(row + i, rows_here() - 1) * p.a_row);
     }
 }
 
@@ -28,7 +28,7 @@ void place_b(uint slot, uint quad)
 {
     quad = min(first_quad() + quad, pm_quads(p.n) - 1);
     [[unroll]] for (uint c = 0; c < 4; c++) {
-        b_at[slot][c] = b_start() + (B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * terms_a_row() : quad);
+        b_at[slot][c] = b_start() + (B_TRANSPOSED ? min(4 * quad + c, p.n - 1) * p.b_row : quad);
     }
 }
 
@@ -38,7 +38,7 @@ void fetch_a(uint slot, uint term, out vec4 rows[4])
     [[unroll]] for (uint i = 0; i < 4; i++) {
         vec4 v = vec4(0);
         if (term < p.k) {
-            v = A_TRANSPOSED ? a(a_at[slot][0] + (term + i) * pm_quads(p.m)) : a(a_at[slot][i] + term / 4);
+            v = A_TRANSPOSED ? a(a_at[slot][0] + (term + i) * p.a_row) : a(a_at[slot][i] + term / 4);
         }
         [[unroll]] for (uint u = 0; u < 4; u++) {
             if (A_TRANSPOSED) {
@@ -55,7 +55,7 @@ void fetch_b(uint slot, uint term, out vec4 terms[4])
     [[unroll]] for (uint i = 0; i < 4; i++) {
         vec4 v = vec4(0);
         if (term < p.k) {
-            v = B_TRANSPOSED ? b(b_at[slot][i] + term / 4) : b(b_at[slot][0] + (term + i) * pm_quads(p.n));
+            v = B_TRANSPOSED ? b(b_at[slot][i] + term / 4) : b(b_at[slot][0] + (term + i) * p.b_row);
         }
         [[unroll]] for (uint u = 0; u < 4; u++) {
             if (B_TRANSPOSED) {

@@ -121,24 +121,25 @@ static void parts_of_lanes_have_the_same_bits(void **state)
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 8}, .storage_range = 64 * KIB});
 }
 
-/* The gradients of tall products on two devices, which are to agree; returns how many there are. `count` is
- * of dispatches of the kind, of each device. */
-static uint32_t compare_tall(pm_device *one, pm_device *other, const char *kind, uint32_t count[2])
+/* The gradients of products whose names have `text` on two devices, which are to agree; returns how many
+ * there are. `count` is of dispatches of the kind, of each device. */
+static uint32_t compare_named(const char *text, pm_device *one, pm_device *other, const char *kind,
+                              uint32_t count[2])
 {
-    uint32_t tall = 0;
+    uint32_t named = 0;
     for (uint32_t i = 0; i < pm_op_matmul.n_cases; i++) {
         const pm_case *test = &pm_op_matmul.cases[i];
         size_t bytes, other_bytes;
-        if (test->bench || !strstr(test->name, "AB^T, tall")) continue;
+        if (test->bench || !strstr(test->name, text)) continue;
         void *want = gradient_of(one, test, kind, &bytes, &count[0]);
         void *got = gradient_of(other, test, kind, &other_bytes, &count[1]);
         assert_int_equal(bytes, other_bytes);
         assert_memory_equal(want, got, bytes);
-        tall++;
+        named++;
         free(want);
         free(got);
     }
-    return tall;
+    return named;
 }
 
 /* Of gradients whose terms are as many as rows, at once and some at a time. */
@@ -153,27 +154,41 @@ static void long_sums_in_parts_have_the_same_bits(void **state)
     expect_ok(pm_device_open(&options, &parts, &error), &error);
     whole->rules.near_terms = UINT32_MAX / 4;
     parts->rules.near_terms = 256;
-    (void)compare_tall(whole, parts, "matmul", count);
+    (void)compare_named("AB^T, tall", whole, parts, "matmul", count);
     pm_device_close(whole);
     pm_device_close(parts);
     assert_true(count[1] > count[0]);
 }
 
-/* Of products whose B is transposed first, and read as it lies. */
-static void turned_products_have_the_same_bits(void **state)
+/* Of products by a rule, and as they are without it; `kind` is what the rule runs before them, at least
+ * `least` times for each. */
+static void compare_rule(pm_feature rule, const char *text, const char *kind, uint32_t least)
 {
-    (void)state;
-    pm_device_options options = {.off = PM_BIT(PM_TURNED_PRODUCTS)};
+    pm_device_options options = {.off = PM_BIT(rule)};
     pm_error error = {0};
     pm_device *plain;
     uint32_t count[2] = {0};
     expect_ok(pm_device_open(&options, &plain, &error), &error);
-    uint32_t tall = compare_tall(plain, device, "conv2d_flip", count);
-    bool can = pm_device_uses(device, PM_CPU_KERNELS);
+    uint32_t named = compare_named(text, plain, device, kind, count);
+    bool can = pm_device_uses(device, rule);
     pm_device_close(plain);
-    assert_true(tall >= 2);
+    assert_true(named >= 2);
     assert_int_equal(count[0], 0);
-    assert_true(!can || count[1] >= tall);
+    assert_true(!can || count[1] >= least);
+}
+
+/* B is transposed first, or read as it lies. */
+static void turned_products_have_the_same_bits(void **state)
+{
+    (void)state;
+    compare_rule(PM_TURNED_PRODUCTS, "AB^T, tall", "conv2d_flip", 2);
+}
+
+/* A is copied into longer rows first, of the product and of its gradient. */
+static void spread_rows_have_the_same_bits(void **state)
+{
+    (void)state;
+    compare_rule(PM_SPREAD_ROWS, "rows 2 KiB apart", "concat", 3);
 }
 
 int main(void)
@@ -187,6 +202,7 @@ int main(void)
         cmocka_unit_test(parts_of_lanes_have_the_same_bits),
         cmocka_unit_test(long_sums_in_parts_have_the_same_bits),
         cmocka_unit_test(turned_products_have_the_same_bits),
+        cmocka_unit_test(spread_rows_have_the_same_bits),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -68,6 +68,10 @@ static const struct {
     [PM_TALL_PRODUCTS] = {"tall-products", "a batch of matrices times one is one product; off: one each"},
     [PM_TURNED_PRODUCTS] = {"turned-products",
                             "CPU drivers transpose B of a tall product A B^T first; off: read as it lies"},
+    [PM_SPREAD_ROWS] =
+        {"spread-rows",
+         "CPU drivers copy A of a product into longer rows first where its own are a multiple of 2 "
+         "KiB apart; off: read as it lies"},
     [PM_ROW_PRODUCTS] = {"row-products", "products of one row have a kernel of their own"},
     [PM_JOINED_PRODUCTS] = {"joined-products", "products of the same row are one dispatch; off: one each"},
     [PM_JOINED_CACHES] = {"joined-caches",
@@ -102,6 +106,7 @@ bool pm_feature_offered(const pm_device_facts *facts, pm_feature feature)
     case PM_WHOLE_DISPATCHES:
     case PM_ATTENTION_PRODUCTS:
     case PM_TURNED_PRODUCTS:
+    case PM_SPREAD_ROWS:
         return facts->type == PM_DEVICE_CPU;
     case PM_SHARED_FETCHES:
         return pm_showing_of(facts) != PM_SHOWS_SLOWLY;

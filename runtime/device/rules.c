@@ -158,7 +158,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
                                  PM_BIT(PM_MATRIX_ATTENTION));
         rules.on &= ~rules.idle;
     }
-    if (!rules.is_cpu) rules.on &= ~PM_BIT(PM_TURNED_PRODUCTS);
+    if (!rules.is_cpu) rules.on &= ~(PM_BIT(PM_TURNED_PRODUCTS) | PM_BIT(PM_SPREAD_ROWS));
     if (!rules.is_cpu || rules.gemm_lanes != facts->subgroup_size) rules.on &= ~PM_BIT(PM_SHARED_FETCHES);
     if (pm_on(&rules, PM_SHARED_TILES) || pm_on(&rules, PM_MATRIX_UNITS)) {
         rules.shared_lanes = facts->max_invocations < 256 ? facts->max_invocations : 256;

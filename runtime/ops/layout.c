@@ -394,34 +394,49 @@ static void concat_window(pm_lowering *lowering, const side_by_side *s, concat_p
     pm_slab_groups(d, &slab);
 }
 
+/* `s` in elements; its unit is found here. */
+static void lower_rows(pm_lowering *lowering, side_by_side s)
+{
+    bool integer = pm_dtype_of(lowering->graph, s.y) != PM_DTYPE_F32;
+    bool quads = !integer && pm_is_quads(s.width) && pm_is_quads(s.a_width) && pm_is_quads(s.begin);
+    s.unit = quads ? 4 : 1;
+    s.begin /= s.unit;
+    s.width /= s.unit;
+    s.a_width /= s.unit;
+    concat_rows(lowering, &s);
+    if (pm_dispatch_stays(lowering)) return;
+
+    for (pm_window w = pm_window_first(lowering, s.a, s.unit); pm_window_is(&w); pm_window_next(&w)) {
+        concat_window(lowering, &s, PART_A, &w);
+    }
+    pm_window none = pm_window_first(lowering, s.a, s.unit); /* zeros need no operand */
+    if (!pm_is(s.b)) {
+        concat_window(lowering, &s, PART_B, &none);
+        return;
+    }
+    for (pm_window w = pm_window_first(lowering, s.b, s.unit); pm_window_is(&w); pm_window_next(&w)) {
+        concat_window(lowering, &s, PART_B, &w);
+    }
+}
+
 static void lower_side_by_side(pm_lowering *lowering, pm_tensor a, pm_tensor b, pm_tensor y, uint32_t axis,
                                uint32_t begin)
 {
     const pm_graph *graph = lowering->graph;
     uint32_t width = run_of(pm_shape_of(graph, y), axis), a_width = run_of(pm_shape_of(graph, a), axis);
-    bool integer = pm_dtype_of(graph, y) != PM_DTYPE_F32;
-    bool quads = !integer && pm_is_quads(width) && pm_is_quads(a_width) && pm_is_quads(begin);
-    uint32_t unit = quads ? 4 : 1;
-    side_by_side s = {.a = a,
-                      .b = b,
-                      .y = y,
-                      .unit = unit,
-                      .begin = begin / unit,
-                      .width = width / unit,
-                      .a_width = a_width / unit,
-                      .rows = pm_count_of(graph, y) / width};
-    concat_rows(lowering, &s);
-    if (pm_dispatch_stays(lowering)) return;
+    lower_rows(lowering, (side_by_side){.a = a,
+                                        .b = b,
+                                        .y = y,
+                                        .begin = begin,
+                                        .width = width,
+                                        .a_width = a_width,
+                                        .rows = pm_count_of(graph, y) / width});
+}
 
-    for (pm_window w = pm_window_first(lowering, a, unit); pm_window_is(&w); pm_window_next(&w)) {
-        concat_window(lowering, &s, PART_A, &w);
-    }
-    pm_window none = pm_window_first(lowering, a, unit); /* zeros need no operand */
-    if (!pm_is(b)) concat_window(lowering, &s, PART_B, &none);
-    for (pm_window w = pm_window_first(lowering, pm_is(b) ? b : a, unit); pm_is(b) && pm_window_is(&w);
-         pm_window_next(&w)) {
-        concat_window(lowering, &s, PART_B, &w);
-    }
+void pm_lower_longer_rows(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t rows, uint32_t width,
+                          uint32_t longer)
+{
+    lower_rows(lowering, (side_by_side){.a = x, .y = y, .width = longer, .a_width = width, .rows = rows});
 }
 
 typedef struct concat_attr {

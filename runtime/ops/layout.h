@@ -21,6 +21,11 @@ pm_strided pm_dense_view(pm_shape shape);
 /* Appends the dispatch of y = scale * view of x; f32 or, with scale 1, u32. */
 void pm_lower_gather(pm_lowering *lowering, pm_tensor x, pm_tensor y, pm_strided view, float scale);
 
+/* Appends the dispatch that copies x, so many rows of `width` elements, into y, whose rows are `longer`:
+ * zeros follow. */
+void pm_lower_longer_rows(pm_lowering *lowering, pm_tensor x, pm_tensor y, uint32_t rows, uint32_t width,
+                          uint32_t longer);
+
 /* x with zeros before and after it along `axis`, which then has `extent`: the adjoint of a slice. */
 pm_tensor pm_pad(pm_graph *graph, pm_tensor x, uint32_t axis, uint32_t begin, uint32_t extent);
 

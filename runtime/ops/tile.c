@@ -115,10 +115,12 @@ uint32_t pm_stride_of(uint64_t elements)
 
 /* ---- Products ------------------------------------------------------------------------------------------ */
 
-/* A product with its operands in whole vec4s, and the sizes of one matrix of each in elements. */
+/* A product with its operands in whole vec4s, and the sizes of one matrix of each in elements. Rows of A may
+ * be longer than what they have. */
 typedef struct padded_product {
     pm_product p; /* a, b and residual are the padded ones */
     uint32_t n4, k4, a_size, b_size;
+    uint32_t a_row, b_row; /* from a row, as it lies in memory, to the next */
 } padded_product;
 
 /* Whether to transpose B first: a CPU driver fetches the same terms of many columns one after the other,
@@ -128,6 +130,28 @@ static bool turns_b(const pm_lowering *lowering, const pm_product *p)
     enum { LEAST_ROWS = 1024, MOST_ELEMENTS = 1 << 22 };
     return pm_on(lowering->rules, PM_TURNED_PRODUCTS) && p->layout == PM_ABT && !p->b_batched &&
            p->m >= LEAST_ROWS && (uint64_t)p->n * p->k <= MOST_ELEMENTS;
+}
+
+/* Whether to copy A into rows that are a cache line longer: the lanes of a CPU driver's tile read as many
+ * rows at once, four terms of each at a time, and rows a multiple of 2 KiB apart push each other out of the
+ * first-level cache before the rest of their lines is read. A has to serve enough columns. */
+static bool spreads_a(const pm_lowering *lowering, const pm_product *p, uint32_t k4)
+{
+    enum { LEAST_ROWS = 64, LEAST_COLUMNS = 512, SPACING = 512, MOST_ELEMENTS = 1 << 24 };
+    return pm_on(lowering->rules, PM_SPREAD_ROWS) && p->layout != PM_ATB && p->batch == 1 &&
+           p->m >= LEAST_ROWS && p->n >= LEAST_COLUMNS && k4 % SPACING == 0 &&
+           (uint64_t)p->m * k4 <= MOST_ELEMENTS;
+}
+
+/* `rows` rows of *width elements in longer ones; PM_NONE where they are too many. */
+static pm_tensor spread_rows(pm_lowering *lowering, pm_tensor x, uint32_t rows, uint32_t *width)
+{
+    enum { CACHE_LINE = 16 };
+    uint32_t longer = *width + CACHE_LINE;
+    pm_tensor spread = pm_scratch(lowering, PM_DTYPE_F32, rows * longer);
+    if (pm_is(spread)) pm_lower_longer_rows(lowering, x, spread, rows, *width, longer);
+    *width = longer;
+    return spread;
 }
 
 static padded_product pad_product(pm_lowering *lowering, pm_product p)
@@ -144,8 +168,11 @@ static padded_product pad_product(pm_lowering *lowering, pm_product p)
             : b_transposed ? pm_padded(lowering, p.b, b_count, p.n, p.k, p.n)
                            : pm_padded(lowering, p.b, b_count, p.k, p.n, k4);
     if (pm_is(p.residual)) q.p.residual = pm_padded(lowering, p.residual, p.batch, p.m, p.n, p.m);
-    q.a_size = a_transposed ? k4 * pm_round4(p.m) : p.m * k4;
-    q.b_size = b_transposed ? p.n * k4 : k4 * n4;
+    q.a_row = a_transposed ? pm_round4(p.m) : k4;
+    q.b_row = b_transposed ? k4 : n4;
+    if (spreads_a(lowering, &p, k4)) q.p.a = spread_rows(lowering, q.p.a, p.m, &q.a_row);
+    q.a_size = (a_transposed ? k4 : p.m) * q.a_row;
+    q.b_size = (b_transposed ? p.n : k4) * q.b_row;
     return q;
 }
 
@@ -199,7 +226,8 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
                                 batched ? p->m * q->n4 / 4 : 0,
                                 tile->log2_lanes,
                                 (bias ? HAS_BIAS : 0u) | (batched ? IS_BATCHED : 0u),
-                                q->k4 / 4,
+                                q->a_row / 4,
+                                q->b_row / 4,
                                 part->a_first / 4,
                                 part->b_first / 4,
                                 part->residual_first / 4,
@@ -250,7 +278,7 @@ static void lower_whole(pm_lowering *lowering, const padded_product *q)
     uint64_t rows = batched ? p->m : tile.group_rows;
     uint32_t a_slice = batched               ? (p->a_batched ? q->a_size : 0)
                        : p->layout == PM_ATB ? 0
-                                             : tile.group_rows * q->k4;
+                                             : tile.group_rows * q->a_row;
     product_part part = {.a = p->a,
                          .b = p->b,
                          .c = p->c,
@@ -319,26 +347,25 @@ static void lower_terms(pm_lowering *lowering, const padded_product *q, uint32_t
 {
     const pm_product *p = &q->p;
     bool a_transposed = p->layout == PM_ATB, b_transposed = p->layout == PM_ABT;
-    uint32_t m4 = pm_round4(p->m), b_width = b_transposed ? q->k4 : q->n4;
     uint64_t a_at = p->a_batched ? (uint64_t)z * q->a_size : 0;
     uint64_t b_at = p->b_batched ? (uint64_t)z * q->b_size : 0;
     uint64_t c_at = (uint64_t)z * p->m * p->n, d_at = (uint64_t)z * p->m * q->n4;
     uint32_t b_row = b_transposed ? part.column : term, b_rows = b_transposed ? part.columns : part.terms;
-    uint32_t longest = !a_transposed && q->k4 > q->n4 ? q->k4 : q->n4; /* of the rows that are cut */
+    uint32_t longest = !a_transposed && q->a_row > q->n4 ? q->a_row : q->n4; /* of the rows that are cut */
     pm_tile tile = tile_in_reach(lowering, q, part.columns, longest);
     part.in_parts = true;
     part.is_later = p->goes_on || term > 0;
     part.is_last = term + part.terms == q->k4;
-    part.b = part_of(lowering, p->b, b_at + (uint64_t)b_row * b_width,
-                     b_at + (uint64_t)(b_row + b_rows) * b_width, &part.b_first);
+    part.b = part_of(lowering, p->b, b_at + (uint64_t)b_row * q->b_row,
+                     b_at + (uint64_t)(b_row + b_rows) * q->b_row, &part.b_first);
     part.b_first += b_transposed ? term : 0;
     if (a_transposed) {
-        part.a = part_of(lowering, p->a, a_at + (uint64_t)term * m4,
-                         a_at + (uint64_t)(term + part.terms) * m4, &part.a_first);
+        part.a = part_of(lowering, p->a, a_at + (uint64_t)term * q->a_row,
+                         a_at + (uint64_t)(term + part.terms) * q->a_row, &part.a_first);
     } else {
         part.a = part_of(lowering, p->a, a_at, a_at + q->a_size, &part.a_first);
         part.a_first += term;
-        part.a_stride = pm_stride_of((uint64_t)tile.group_rows * q->k4);
+        part.a_stride = pm_stride_of((uint64_t)tile.group_rows * q->a_row);
     }
     part.c = part_of(lowering, p->c, c_at, c_at + (uint64_t)p->m * p->n, &part.c_first);
     part.c_stride = pm_stride_of((uint64_t)tile.group_rows * p->n);

@@ -30,8 +30,8 @@ layout(push_constant) uniform Push {
     uint m, n, k;
     uint a_stride, b_stride, d_stride; // from one matrix of the batch to the next, in vec4s
     uint log2_lanes, flags;
+    uint a_row, b_row; // from a row of A, or of B, as it lies in memory, to the next, in vec4s
     // In parts:
-    uint term_quads;                // of a row of A or B that lies along K: from one to the next, in vec4s
     uint a_first, b_first, d_first; // where the parts begin in their bindings, in vec4s
     uint c_first;                   // the same, in elements
     uint column_quad, width;        // the first column, in vec4s; elements of a row of C
@@ -81,7 +81,6 @@ void gate_to_next()
 }
 
 uint rows_here() { return p.m - piece_row(); } // of C, from the piece's first on
-uint terms_a_row() { return IN_PARTS ? p.term_quads : p.k / 4; } // vec4s of a row along K
 
 uint a_start() { return IN_PARTS ? p.a_first : gl_WorkGroupID.z * p.a_stride; }
 uint b_start() { return IN_PARTS ? p.b_first : gl_WorkGroupID.z * p.b_stride; }

@@ -13,7 +13,7 @@ void place_a(uint first)
     [[unroll]] for (uint i = 0; i < TILE_FETCHES; i++) {
         uint number = tile_first() + i * TILE_STEP;
         a_at[i] = a_start() + (A_TRANSPOSED ? min((piece_row() + first) / 4 + number / 4, pm_quads(p.m) - 1)
-                                            : min(first + number, rows_here() - 1) * terms_a_row());
+                                            : min(first + number, rows_here() - 1) * p.a_row);
     }
 }
 
@@ -21,7 +21,7 @@ void load_a(uint first, uint k)
 {
     [[unroll]] for (uint i = 0; i < TILE_AHEAD / TILE_STEP; i++) {
         uint term = k + (tile_first() + i * TILE_STEP) % 4;
-        tile_fetched[i] = a(a_at[first + i] + (A_TRANSPOSED ? term * pm_quads(p.m) : k / 4));
+        tile_fetched[i] = a(a_at[first + i] + (A_TRANSPOSED ? term * p.a_row : k / 4));
     }
 }
 
@@ -30,14 +30,14 @@ void place_b()
     [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
         uint quad = min(tile_b_quad(p.log2_lanes, i), pm_quads(p.n) - 1);
         b_at[i] = b_start();
-        b_at[i] += B_TRANSPOSED ? min(4 * quad + tile_b_term(i), p.n - 1) * terms_a_row() : quad;
+        b_at[i] += B_TRANSPOSED ? min(4 * quad + tile_b_term(i), p.n - 1) * p.b_row : quad;
     }
 }
 
 void load_b(uint k)
 {
     [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
-        tile_b_fetched[i] = b(b_at[i] + (B_TRANSPOSED ? k / 4 : (k + tile_b_term(i)) * pm_quads(p.n)));
+        tile_b_fetched[i] = b(b_at[i] + (B_TRANSPOSED ? k / 4 : (k + tile_b_term(i)) * p.b_row));
     }
 }
 
