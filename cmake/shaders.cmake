@@ -1,6 +1,7 @@
 # The shader pipeline. Each shaders/NAME.comp becomes four SPIR-V modules, {storage, texel} x {exact, f32},
 # and all of them become one C file of words, which is compiled into the library. Of NAME_shared.comp there are two
-# more, for matrix units in f16 and in bf16, and of NAME_matrix.comp these alone.
+# more, for matrix units in f16 and in bf16, and of NAME_matrix.comp these alone. Of the kernels of products there are
+# {storage, texel} in precision rounded, too.
 #
 # Precision f32: glslc -O, spirv-val.
 #
@@ -68,7 +69,7 @@ function(pumice_glslc_knows glslc extension result)
 endfunction()
 
 # Adds the commands that make one module of one shader, and sets `result` to its file.
-function(pumice_compile_shader source texel fma result)
+function(pumice_compile_shader source texel fma rounded result)
     get_filename_component(name ${source} NAME_WE)
     set(variant ${name})
     set(defines "")
@@ -79,6 +80,10 @@ function(pumice_compile_shader source texel fma result)
     if(fma)
         string(APPEND variant .fma)
         list(APPEND defines -DPM_FMA)
+    endif()
+    if(rounded)
+        string(APPEND variant .rounded)
+        list(APPEND defines -DPM_ROUNDED)
     endif()
     set(base ${PROJECT_BINARY_DIR}/shaders/${variant})
     set(glslc ${PUMICE_GLSLC} ${PUMICE_GLSLC_FLAGS} ${defines} -MD -MF ${base}.d -MT ${base}.spv)
@@ -167,9 +172,13 @@ function(pumice_embed_shaders result)
                 if(name MATCHES "^probe_" AND NOT fma)
                     continue()
                 endif()
-                pumice_compile_shader(${source} ${texel} ${fma} module)
+                pumice_compile_shader(${source} ${texel} ${fma} FALSE module)
                 list(APPEND modules ${module})
             endforeach()
+            if(name MATCHES "^(matmul|conv2d|conv2d_weight|attention|attention_dq|attention_dkv|attention_product)(_lanes|_shared)?$")
+                pumice_compile_shader(${source} ${texel} TRUE TRUE module)
+                list(APPEND modules ${module})
+            endif()
         endforeach()
     endforeach()
     set(output ${PROJECT_BINARY_DIR}/shaders/shaders_embedded.c)

@@ -16,8 +16,16 @@ typedef struct pm_device pm_device;
 /* How numbers are computed. PM_EXACT: f32, the same bits on every conformant driver. PM_F32: the same kernels
  * with fma, the same bits on one driver only. PM_FAST: as PM_F32, but matrix units multiply what they can,
  * with operands rounded to f16 (without PM_MATRIX_F16 to bf16) and sums in f32; on a device without any
- * (PM_MATRIX_UNITS) it is PM_F32. A model trained so needs pm_loss_scale. */
-typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1, PM_FAST = 2 } pm_precision;
+ * (PM_MATRIX_UNITS) it is PM_F32. PM_ROUNDED: as PM_F32, but its kernels round the same operands to f16
+ * themselves: what PM_FAST makes of a training, seen on any device, and no faster. A model trained in one of
+ * these two needs pm_loss_scale. */
+typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1, PM_FAST = 2, PM_ROUNDED = 3 } pm_precision;
+
+/* Whether operands of products are rounded to 16 bits, where there is something to round them. */
+static inline bool pm_precision_is_half(pm_precision precision)
+{
+    return precision == PM_FAST || precision == PM_ROUNDED;
+}
 
 typedef enum pm_device_type {
     PM_DEVICE_OTHER = 0,

@@ -34,6 +34,7 @@ static void spec_text(const pm_pipeline_key *key, char *out, size_t size)
 static const char *variant_text(uint32_t variant)
 {
     if (variant & PM_SHADER_MATRIX) return variant & PM_SHADER_BF16 ? "fast-bf16" : "fast";
+    if (variant & PM_SHADER_ROUNDED) return variant & PM_SHADER_TEXEL ? "rounded-texel" : "rounded";
     if (variant & PM_SHADER_TEXEL) return variant & PM_SHADER_FMA ? "f32-texel" : "exact-texel";
     return variant & PM_SHADER_FMA ? "f32" : "exact";
 }

@@ -11,7 +11,7 @@
 const char *check_precision_name(uint32_t precision)
 {
     static const char *const names[CHECK_PRECISIONS] = {
-        [PM_EXACT] = "exact", [PM_F32] = "f32", [PM_FAST] = "fast"};
+        [PM_EXACT] = "exact", [PM_F32] = "f32", [PM_FAST] = "fast", [PM_ROUNDED] = "rounded"};
     return names[precision];
 }
 
@@ -62,7 +62,8 @@ static pm_status check_op(pm_device *device, const pm_op *op, const check_option
         const pm_case *test = &op->cases[i];
         if (test->bench || (test->large && !options->large)) continue;
         for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) {
-            if (status != PM_OK || !options->precision[p] || (p == PM_FAST && !op->products && !op->rounding))
+            if (status != PM_OK || !options->precision[p] ||
+                (pm_precision_is_half((pm_precision)p) && !op->products && !op->rounding))
                 continue;
             if (options->stopped && options->stopped()) continue;
             status = check_case(device, op, test, p, options->gradients && p == PM_EXACT, sum, error);

@@ -4,7 +4,7 @@
 
 #include "ops/op.h"
 
-enum { CHECK_PRECISIONS = 3 };
+enum { CHECK_PRECISIONS = 4 };
 
 typedef struct check_options {
     const char *op; /* only this operator; NULL: all */

@@ -19,6 +19,7 @@ cli_globals cli;
 pm_precision cli_precision(void)
 {
     if (strcmp(cli.precision, "fast") == 0) return PM_FAST;
+    if (strcmp(cli.precision, "rounded") == 0) return PM_ROUNDED;
     return strcmp(cli.precision, "f32") == 0 ? PM_F32 : PM_EXACT;
 }
 

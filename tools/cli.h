@@ -14,7 +14,7 @@ typedef struct cli_globals {
     const char *device; /* NULL: the rule */
     pm_device_limits limits;
     uint64_t off;          /* bits PM_BIT(pm_feature) */
-    const char *precision; /* "exact", "f32" or "fast" */
+    const char *precision; /* "exact", "f32", "fast" or "rounded" */
     uint64_t seed;
     bool seed_given, precision_given, quiet, json;
     const char *log_path;

@@ -67,21 +67,24 @@ static const cli_option options[] = {
 static void report_op(void *user, const pm_op *op, const check_tally *sum)
 {
     double worst = check_worst(sum->error), share = check_worst(sum->share);
-    char fast[40] = "";
-    if (sum->error[PM_FAST] > 0) (void)snprintf(fast, sizeof fast, ", %.1e fast", sum->error[PM_FAST]);
+    char half[40] = "";
+    for (uint32_t p = PM_FAST; p <= PM_ROUNDED; p++) {
+        if (sum->error[p] > 0)
+            (void)snprintf(half, sizeof half, ", %.1e %s", sum->error[p], check_precision_name(p));
+    }
     (void)json_array_append_new(
-        user, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:f, s:s}", "op", op->name, "cases",
+        user, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:s}", "op", op->name, "cases",
                         (int)sum->cases, "wrong", (int)sum->wrong, "error", cli_real(worst), "error_exact",
                         cli_real(sum->error[0]), "error_f32", cli_real(sum->error[1]), "error_fast",
-                        cli_real(sum->error[2]), "of_allowed", cli_real(share), "seconds", sum->seconds,
-                        "message", sum->first));
+                        cli_real(sum->error[2]), "error_rounded", cli_real(sum->error[3]), "of_allowed",
+                        cli_real(share), "seconds", sum->seconds, "message", sum->first));
     if (cli.json) return;
     if (sum->cases == 0) {
         printf("with %-24s in the cases of the operators that lead to it\n", op->name);
     } else {
         printf("%s %-24s %2u case%s  error %.1e exact, %.1e f32%s  (%.2f of what is allowed)  %.2f s\n",
                sum->wrong ? "FAIL" : "ok  ", op->name, sum->cases, sum->cases == 1 ? " " : "s", sum->error[0],
-               sum->error[1], fast, share, sum->seconds);
+               sum->error[1], half, share, sum->seconds);
     }
     if (sum->wrong) printf("     %s\n", sum->first);
     (void)fflush(stdout);
@@ -108,7 +111,8 @@ static pm_status check_ops(pm_device *device, bool rounds, json_t *arithmetic, p
     };
     bool has_fast = pm_device_uses(device, PM_MATRIX_UNITS); /* else it is precision f32 */
     for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) {
-        wanted.precision[p] = cli.precision_given ? p == (uint32_t)cli_precision() : p != PM_FAST || has_fast;
+        wanted.precision[p] =
+            cli.precision_given ? p == (uint32_t)cli_precision() : p < PM_FAST || (p == PM_FAST && has_fast);
     }
     json_t *list = json_array();
     pm_status status = check_operators(device, &wanted, &all, report_op, list, error);
@@ -283,8 +287,9 @@ const cli_verb cli_check = {
     .summary = "hold every operator on this device against plain C, and name the first that is wrong",
     .arguments = "",
     .about = "A driver can compute wrong numbers without any error. This measures its arithmetic\n"
-             "and runs each operator, forward and backward, in each precision, against a slow\n"
-             "and simple computation on the host. Exit code 1 when anything is wrong; what is\n"
+             "and runs each operator, forward and backward, in the precisions that the device\n"
+             "is fast in, or in the one that is given, against a slow and simple computation\n"
+             "on the host. Exit code 1 when anything is wrong; what is\n"
              "printed can go into a report.\n",
     .examples = "  pumice check --quick\n      seconds\n"
                 "  pumice check --op matmul --device cpu\n      one operator, on the CPU driver\n"

@@ -91,6 +91,7 @@ static pm_status parse_name(const char *path, shader *s, pm_error *error)
     if (strstr(dot, ".fma.")) s->variant |= PM_SHADER_FMA;
     if (strstr(dot, ".matrix.")) s->variant |= PM_SHADER_MATRIX;
     if (strstr(dot, ".bf16.")) s->variant |= PM_SHADER_BF16;
+    if (strstr(dot, ".rounded.")) s->variant |= PM_SHADER_ROUNDED;
     return PM_OK;
 }
 

@@ -15,7 +15,7 @@ const cli_verb *const cli_verbs[] = {
     &cli_inspect, &cli_systems, &cli_recipes, &cli_completion, &cli_manual, NULL,
 };
 
-static const char *const precisions[] = {"exact", "f32", "fast", NULL};
+static const char *const precisions[] = {"exact", "f32", "fast", "rounded", NULL};
 
 static pm_status parse_limits(const char *from, const char *text, void *value, pm_error *error)
 {
@@ -44,14 +44,15 @@ const cli_option cli_global_options[] = {
      .help = "of everything random; the same seed gives the same result"},
     {.name = "precision",
      .type = CLI_CHOICE,
-     .argument = "exact|f32|fast",
+     .argument = "exact|f32|fast|rounded",
      .value = &cli.precision,
      .given = &cli.precision_given,
      .choices = precisions,
      .fallback = "exact",
      .environment = "PUMICE_PRECISION",
      .help = "exact: the same bits on every device; f32: as fast as f32 "
-             "goes; fast: matrix units multiply in 16 bits, if there are any"},
+             "goes; fast: matrix units multiply in 16 bits, if there are any; rounded: what that does "
+             "to the results, on any device and no faster"},
     {.name = "limit",
      .type = CLI_PARSED,
      .argument = "NAME=N,...",

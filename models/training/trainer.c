@@ -163,7 +163,7 @@ static pm_graph *rebuild(void *user, uint32_t index, uint32_t value)
 
 static bool is_scaled(const pm_plan_options *options)
 {
-    return options && options->precision == PM_FAST;
+    return options && pm_precision_is_half(options->precision);
 }
 
 static pm_status prepare(pm_trainer *t, pm_device *device, const pm_training_data *data,

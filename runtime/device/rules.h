@@ -28,6 +28,7 @@ typedef struct pm_rules {
     uint32_t shared_bytes; /* and most bytes of it */
     uint32_t matrix[3], matrix_subgroup; /* as in the facts; for PM_MATRIX_UNITS */
     bool bf16;                           /* these fragments are of bf16, not of f16 */
+    bool rounds;                         /* precision rounded: kernels round operands of products to f16 */
     uint32_t matrix_block[2]; /* rows and vec4 columns that a workgroup's block shall have; 0: the best */
     uint32_t attention_block; /* rows that a step of attention's backward pass takes; decides no bit */
     uint32_t

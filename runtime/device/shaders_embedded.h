@@ -7,10 +7,11 @@
 
 /* Bits of `variant`; none of them is storage buffers, precision exact. */
 enum {
-    PM_SHADER_TEXEL = 1,  /* inputs are uniform texel buffers */
-    PM_SHADER_FMA = 2,    /* precision f32: PM_MAD is fma() */
-    PM_SHADER_MATRIX = 4, /* by itself: matrix units, of storage buffers, for precision fast, in f16 */
-    PM_SHADER_BF16 = 8,   /* with that: in bf16 */
+    PM_SHADER_TEXEL = 1,    /* inputs are uniform texel buffers */
+    PM_SHADER_FMA = 2,      /* precision f32: PM_MAD is fma() */
+    PM_SHADER_MATRIX = 4,   /* by itself: matrix units, of storage buffers, for precision fast, in f16 */
+    PM_SHADER_BF16 = 8,     /* with that: in bf16 */
+    PM_SHADER_ROUNDED = 16, /* with PM_SHADER_FMA: operands of products are rounded to f16 */
 };
 
 typedef struct pm_shader_binary {

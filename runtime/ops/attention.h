@@ -23,6 +23,15 @@ typedef struct pm_attention_geometry {
 
 pm_attention_geometry pm_attention_geometry_of(const pm_graph *graph, const pm_node *node);
 
+/* Whether matrix units, or kernels that round, have operands of 16 bits for these shapes. Of fewer queries or
+ * keys a block would be all but empty. */
+static inline bool pm_attention_is_half(const pm_attention_geometry *g)
+{
+    enum { LEAST_ROWS = 16 };
+    bool known_width = g->head_width == 32 || g->head_width == 64 || g->head_width == 128;
+    return known_width && g->queries >= LEAST_ROWS && g->keys >= LEAST_ROWS;
+}
+
 /* Bytes of one sample in q, or in k, and their like: the split axis is the samples'. 0: bound whole, as is
  * what has one number a query. */
 uint32_t pm_attention_query_stride(const pm_attention_geometry *g);

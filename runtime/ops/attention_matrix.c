@@ -111,9 +111,6 @@ pm_attention_block pm_attention_block_for(const pm_rules *rules, uint32_t width,
 
 /* ---- Dispatches ---------------------------------------------------------------------------------------- */
 
-/* Of fewer queries or keys a block would be all but empty. */
-enum { LEAST_ROWS = 16 };
-
 /* A kernel: tensors and results of its own side; of the gradients of keys and values, which. */
 typedef struct kernel {
     const char *shader;
@@ -156,8 +153,7 @@ static void spec_numbers(pm_dispatch *d, const pm_rules *rules, const pm_attenti
 static pm_dispatch *begin(pm_lowering *lowering, const pm_attention_geometry *g, const kernel *kernel)
 {
     const pm_rules *rules = lowering->rules;
-    if (!pm_on(rules, PM_MATRIX_UNITS) || !pm_on(rules, PM_MATRIX_ATTENTION) || g->queries < LEAST_ROWS ||
-        g->keys < LEAST_ROWS || (g->head_width != 32 && g->head_width != 64 && g->head_width != 128))
+    if (!pm_on(rules, PM_MATRIX_UNITS) || !pm_on(rules, PM_MATRIX_ATTENTION) || !pm_attention_is_half(g))
         return NULL;
     uint32_t mine = kernel->over_keys ? g->keys : g->queries;
     uint64_t theirs = kernel->over_keys ? (uint64_t)g->queries * g->group : g->keys;

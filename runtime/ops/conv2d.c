@@ -142,6 +142,7 @@ static void lower_taps(pm_lowering *lowering, const pm_conv_sizes *c, uint32_t s
     uint32_t of_taps = whole ? TAPS_ALL : taps.first == 0 ? TAPS_FIRST : TAPS_LATER;
     pm_spec(d, spread > 1 && tile.shows ? of_taps + TAPS_SPREAD : of_taps);
     pm_spec_shared(d, lowering->rules, &tile);
+    d->rounds = spread == 1 && pm_rounds(lowering->rules, rows, c->out_channels);
     const uint32_t sizes[] = {c->batch,
                               slice,
                               c->height,

@@ -62,6 +62,7 @@ static pm_dispatch *begin_weight(pm_lowering *lowering, const weight_sums *s, co
     pm_spec_tile(d, tile, out4);
     pm_spec(d, kind);
     pm_spec_shared(d, lowering->rules, tile);
+    d->rounds = pm_rounds(lowering->rules, c->kernel_height * c->kernel_width * in4, out4);
     const uint32_t sizes[] = {samples,       chunk,          c->height, c->width,         in4,
                               c->out_height, c->out_width,   out4,      c->kernel_height, c->kernel_width,
                               c->top,        c->left,        c->stride, tile->log2_lanes, first.x / 16,

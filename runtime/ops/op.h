@@ -54,6 +54,7 @@ typedef struct pm_dispatch {
     uint32_t groups[3], split_axis;
     uint32_t shared_bytes; /* shared memory of a workgroup */
     uint32_t subgroup;     /* 0, or the subgroups of the shader's variant for matrix units, which then runs */
+    bool rounds;           /* the shader's variant that rounds operands to f16 runs */
     double flops;
     uint32_t node; /* index of the node it belongs to */
     pm_absorbed absorbed;

@@ -218,6 +218,7 @@ static void lower_part(pm_lowering *lowering, const padded_product *q, const pro
     pm_spec_epilogue(d, residual, gate, part->is_last ? p->activation : 0);
     pm_spec(d, !part->in_parts ? PART_ALL : part->is_later ? PART_LATER : PART_FIRST);
     pm_spec_shared(d, lowering->rules, tile);
+    d->rounds = !p->keeps_f32 && pm_rounds(lowering->rules, p->m, p->n);
     const uint32_t numbers[] = {p->m,
                                 part->columns,
                                 part->terms,

@@ -56,6 +56,13 @@ void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n);
  * for each other, if that is the tile. */
 void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile);
 
+/* Whether kernels round the operands of such an output, as matrix units do: those of m rows and n columns
+ * that a fragment of 16 x 16 does not exceed stay f32. */
+static inline bool pm_rounds(const pm_rules *rules, uint32_t m, uint32_t n)
+{
+    return rules->rounds && m >= 16 && n >= 16;
+}
+
 static inline uint32_t pm_round4(uint32_t elements)
 {
     return (elements + 3) / 4 * 4;

@@ -138,6 +138,7 @@ pm_status pm_plan_lower(pm_plan *plan, pm_error *error)
     pm_graph *graph = plan->graph;
     pm_rules rules = plan->device->rules;
     if (plan->options.precision != PM_FAST) rules.on &= ~PM_BIT(PM_MATRIX_UNITS);
+    rules.rounds = plan->options.precision == PM_ROUNDED;
     pm_lowering lowering = {.graph = graph, .rules = &rules};
     find_ranges(plan, &lowering);
     size_t count = graph->n_nodes;

@@ -171,6 +171,7 @@ static pm_pipeline_key key_of(const pm_plan *plan, const pm_dispatch *dispatch, 
         .n_spec = dispatch->n_spec,
         .subgroup = dispatch->subgroup,
     };
+    if (dispatch->rounds) key.variant |= PM_SHADER_ROUNDED;
     if (dispatch->subgroup) {
         key.variant = PM_SHADER_MATRIX | (plan->device->rules.bf16 ? PM_SHADER_BF16 : 0u);
     } else {

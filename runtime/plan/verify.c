@@ -22,7 +22,7 @@ typedef struct verification {
     const pm_case *test;
     pm_graph *graph;
     pm_tensor output, loss, gradient; /* gradient: flat, or PM_NONE */
-    bool fast;                        /* the precision */
+    bool fast, bf16;                  /* operands are rounded to 16 bits, in this format */
     uint32_t forward_nodes;           /* nodes up to and including the loss */
     pm_plan *plan;
     pm_reference_run *reference;
@@ -111,7 +111,7 @@ static void compare_f32(verification *v, const pm_op *op, const pm_host *want, c
 
 static const pm_half_format *half_format(const verification *v)
 {
-    return v->device->rules.bf16 ? &pm_bf16 : &pm_f16;
+    return v->bf16 ? &pm_bf16 : &pm_f16;
 }
 
 /* How large elements are, or, rounded, how far from what they were. */
@@ -306,7 +306,12 @@ pm_status pm_verify_case(pm_device *device, const pm_op *op, const pm_case *test
 {
     memset(out, 0, sizeof *out);
     out->ok = true;
-    verification v = {.device = device, .op = op, .test = test, .result = out, .fast = precision == PM_FAST};
+    verification v = {.device = device,
+                      .op = op,
+                      .test = test,
+                      .result = out,
+                      .fast = pm_precision_is_half(precision),
+                      .bf16 = precision == PM_FAST && device->rules.bf16};
     pm_plan_options options = {.precision = precision, .seed = SEED};
     v.graph = pm_graph_create();
     if (!v.graph) return pm_fail(error, PM_NO_MEMORY, "verify: out of host memory");

@@ -53,7 +53,7 @@ void add_terms(uint row, uint begin, uint end)
     for (uint term = begin; term < end; term += 4) {
         [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
             uint their = term + tile_b_term(i);
-            tile_b_fetched[i] = theirs((OVER_KEYS ? query_start(their) : key_start(their)) + b_quad[i]);
+            tile_b_fetched[i] = PM_OPERAND(theirs((OVER_KEYS ? query_start(their) : key_start(their)) + b_quad[i]));
         }
         TILE_STEPS(first) {
             [[unroll]] for (uint i = 0; i < TILE_AHEAD / TILE_STEP; i++) {

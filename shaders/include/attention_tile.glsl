@@ -108,7 +108,7 @@ uint weights_start(uint query) { return weight_row(p.base + sample_index, query)
     [[unroll]] for (uint t = 0; t < TILE; t++) {                                                             \
         [[unroll]] for (uint j = 0; j < BLOCK; j += 4) {                                                     \
             to[weights_start(first_row + t) + ((first) + j) / 4] =                                           \
-                vec4(weight[t][j], weight[t][j + 1], weight[t][j + 2], weight[t][j + 3]);                    \
+                PM_OPERAND(vec4(weight[t][j], weight[t][j + 1], weight[t][j + 2], weight[t][j + 3]));                    \
         }                                                                                                    \
     }
 
@@ -128,12 +128,12 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1), FETCHED = AHEAD;
 #define ATTENTION_FETCH(b, theirs, their_start, from)                                                               \
     [[unroll]] for (uint n = 0; n < FETCHED; n++) {                                                                 \
         uint their = (from) + n * gl_WorkGroupSize.x + gl_LocalInvocationID.x;                                      \
-        b[n] = theirs(their_start(their), quad, p.head_width);                                                      \
+        b[n] = PM_OPERAND(theirs(their_start(their), quad, p.head_width));                                                   \
     }
 #define ATTENTION_FETCHED(b, n) pm_show(b[(n) / gl_WorkGroupSize.x], (n) % gl_WorkGroupSize.x)
 #else
 #define ATTENTION_FETCH(b, theirs, their_start, from)                                                            \
-    [[unroll]] for (uint n = 0; n < AHEAD; n++) b[n] = theirs(their_start((from) + n), quad, p.head_width);
+    [[unroll]] for (uint n = 0; n < AHEAD; n++) b[n] = PM_OPERAND(theirs(their_start((from) + n), quad, p.head_width));
 #define ATTENTION_FETCHED(b, n) b[n]
 #endif
 
@@ -154,7 +154,7 @@ float add_products(vec4 a, vec4 b, float sum)
     }                                                                                                        \
     for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                   \
         vec4 a[TILE], b[FETCHED];                                                                            \
-        [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = mine(my_start(first_row + t), quad, p.head_width); \
+        [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = PM_OPERAND(mine(my_start(first_row + t), quad, p.head_width)); \
         ATTENTION_STEPS(j) {                                                 \
             ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                             \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
@@ -182,7 +182,7 @@ float add_products(vec4 a, vec4 b, float sum)
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
                 vec4 b_n = ATTENTION_FETCHED(b, n);                                                             \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                    \
-                    sum[t] = PM_MAD(vec4(weight[t][j + n]), b_n, sum[t]);                                       \
+                    sum[t] = PM_MAD(vec4(PM_OPERAND(weight[t][j + n])), b_n, sum[t]);                                       \
                 }                                                                                               \
             }                                                                                                   \
         }                                                                                                       \

@@ -110,11 +110,11 @@ void add_terms(uint k)
     if (SOME_TAPS) weight_at += p.weight_first;
     [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
         uint term = k + tile_b_term(i);
-        tile_b_fetched[i] = weight(weight_at + term * pm_quads(p.out_channels) + weight_quad[i]);
+        tile_b_fetched[i] = PM_OPERAND(weight(weight_at + term * pm_quads(p.out_channels) + weight_quad[i]));
     }
     TILE_STEPS(first) {
         [[unroll]] for (uint i = 0; i < TILE_AHEAD / TILE_STEP; i++) {
-            tile_fetched[i] = mix(vec4(0), x(x_at[first + i] + k / 4), bvec4(x_inside[first + i]));
+            tile_fetched[i] = mix(vec4(0), PM_OPERAND(x(x_at[first + i] + k / 4)), bvec4(x_inside[first + i]));
         }
         tile_add_terms(first, TILE_AHEAD, false, false);
     }

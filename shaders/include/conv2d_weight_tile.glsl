@@ -43,11 +43,11 @@ void load_rows(uint u, bool exists)
     uint at = x_at + uint(py * int(p.width) + px) * (p.channels / 4);
     [[unroll]] for (uint i = 0; i < QUADS; i++) {
         bool inside = exists && uint(py + tap_y[i]) < p.height && uint(px + tap_x[i]) < p.width;
-        tile_fetched[i * TERMS + u] = mix(vec4(0), x(inside ? at + tap_at[i] : 0), bvec4(inside));
+        tile_fetched[i * TERMS + u] = mix(vec4(0), PM_OPERAND(x(inside ? at + tap_at[i] : 0)), bvec4(inside));
     }
 }
 
-vec4 fetch_dy(uint pixel, uint quad) { return dy(dy_start() + pixel * pm_quads(p.out_channels) + quad); }
+vec4 fetch_dy(uint pixel, uint quad) { return PM_OPERAND(dy(dy_start() + pixel * pm_quads(p.out_channels) + quad)); }
 
 void main()
 {

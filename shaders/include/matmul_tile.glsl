@@ -21,7 +21,7 @@ void load_a(uint first, uint k)
 {
     [[unroll]] for (uint i = 0; i < TILE_AHEAD / TILE_STEP; i++) {
         uint term = k + (tile_first() + i * TILE_STEP) % 4;
-        tile_fetched[i] = a(a_at[first + i] + (A_TRANSPOSED ? term * p.a_row : k / 4));
+        tile_fetched[i] = PM_OPERAND(a(a_at[first + i] + (A_TRANSPOSED ? term * p.a_row : k / 4)));
     }
 }
 
@@ -37,7 +37,7 @@ void place_b()
 void load_b(uint k)
 {
     [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
-        tile_b_fetched[i] = b(b_at[i] + (B_TRANSPOSED ? k / 4 : (k + tile_b_term(i)) * p.b_row));
+        tile_b_fetched[i] = PM_OPERAND(b(b_at[i] + (B_TRANSPOSED ? k / 4 : (k + tile_b_term(i)) * p.b_row)));
     }
 }
 

@@ -6,6 +6,7 @@
 //             buffers.
 //   PM_FMA    precision f32: PM_MAD is one fma(). Without it (precision exact) the build marks every
 //             multiply, add and subtract of the module NoContraction, so that all drivers round each alone.
+// The kernels of products are compiled twice more, with PM_FMA and PM_ROUNDED: precision rounded.
 // A shared-memory tile (NAME_shared.comp) is compiled twice more, with PM_MATRIX: for matrix units, which precision
 // fast uses, in f16, and with PM_BF16 in bf16. NAME_matrix.comp is for these alone.
 //
@@ -103,6 +104,15 @@ uint pm_quads(uint elements) { return (elements + 3) / 4; }
             if (4 * (quad) + c < (width)) v[c] = name[(start) + 4 * (quad) + c]; \
         }                                                                        \
     }
+
+// What a product is made of, which matrix units have in f16: precision rounded has it so, too, by arithmetic, since
+// packHalf2x16 may round either way.
+#ifdef PM_ROUNDED
+#include "half.glsl"
+#define PM_OPERAND(v) pm_half(v)
+#else
+#define PM_OPERAND(v) (v)
+#endif
 
 // a * b + c: rounded twice in `exact`, once or twice (as the device likes) in `f32`.
 #ifdef PM_FMA

@@ -27,11 +27,14 @@
 
 #include "tile.glsl"
 
+// What an element is in shared memory, and how four of them become it.
 #ifdef PM_MATRIX
 #include "fragments.glsl"
 #define PM_STAGED PM_HALF4
+#define PM_STAGE(v) PM_HALF4(v)
 #else
 #define PM_STAGED vec4
+#define PM_STAGE(v) PM_OPERAND(v)
 #endif
 
 layout(constant_id = 7) const uint LOG2_WIDE = 3; // lanes of the workgroup along a row, and along a column
@@ -84,7 +87,7 @@ void stage(uint term)
             vec4 rows[4];
             fetch_a(s, term + 4 * quad, rows);
             [[unroll]] for (uint i = 0; i < 4; i++) {
-                block_a[(square / TERM_QUADS * 4 + i) * A_STRIDE + quad] = PM_STAGED(rows[i]);
+                block_a[(square / TERM_QUADS * 4 + i) * A_STRIDE + quad] = PM_STAGE(rows[i]);
             }
         }
     }
@@ -95,7 +98,7 @@ void stage(uint term)
             vec4 terms[4];
             fetch_b(s, term + 4 * quad, terms);
             [[unroll]] for (uint t = 0; t < 4; t++) {
-                block_b[(4 * quad + t) * B_STRIDE + square % BLOCK_QUADS] = PM_STAGED(terms[t]);
+                block_b[(4 * quad + t) * B_STRIDE + square % BLOCK_QUADS] = PM_STAGE(terms[t]);
             }
         }
     }
