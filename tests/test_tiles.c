@@ -160,8 +160,8 @@ static void long_sums_in_parts_have_the_same_bits(void **state)
     assert_true(count[1] > count[0]);
 }
 
-/* Of products by a rule, and as they are without it; `kind` is what the rule runs before them, at least
- * `least` times for each. */
+/* Of products by a rule, and as they are without it; `kind` is what the rule runs before them, so many times
+ * at least. */
 static void compare_rule(pm_feature rule, const char *text, const char *kind, uint32_t least)
 {
     pm_device_options options = {.off = PM_BIT(rule)};
