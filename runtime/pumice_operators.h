@@ -191,11 +191,11 @@ typedef struct pm_adamw_state {
 
 /* Euclidean norm of all elements, [1]. Not differentiable. */
 pm_tensor pm_norm_of(pm_graph *graph, pm_tensor x);
-/* Scaling of the loss, for precision fast, whose gradients pass through f16: multiply the loss by `scale`
- * before pm_backward and the gradient by `inverse` after it, then call pm_loss_scale_update with the norm of
- * the gradient. States: "loss_scale.scale" and ".inverse" [1], powers of two, which the first update sets
- * while they are zero, unless they are written before it; "loss_scale.counts" u32 [2]: good steps since the
- * scale changed, and steps that were skipped. */
+/* Scaling of the loss, for precisions fast and rounded, whose gradients pass through f16: multiply the loss
+ * by `scale` before pm_backward and the gradient by `inverse` after it, then call pm_loss_scale_update with
+ * the norm of the gradient. States: "loss_scale.scale" and ".inverse" [1], powers of two, which the first
+ * update sets while they are zero, unless they are written before it; "loss_scale.counts" u32 [2]: good steps
+ * since the scale changed, and steps that were skipped. */
 #define PM_LOSS_SCALE_FIRST 65536.0f
 #define PM_LOSS_SCALE_PATIENCE 2000u /* good steps after which the scale doubles */
 typedef struct pm_loss_scale_state {

@@ -92,9 +92,10 @@ static const char *matrix_shaders(void)
 
 static void print_build(const pm_device *device)
 {
-    printf("\nThis build (pumice " PM_VERSION
-           "): %u shaders in precisions exact and f32; for matrix units (precision fast) %s.\n",
-           count_shaders(0), matrix_shaders());
+    printf(
+        "\nThis build (pumice " PM_VERSION
+        "): %u shaders in precisions exact and f32, %u in rounded; for matrix units (precision fast) %s.\n",
+        count_shaders(0), count_shaders(PM_SHADER_FMA | PM_SHADER_ROUNDED), matrix_shaders());
     if (!device) return;
     printf("On the device used: inputs are read through %s; tensors are %s.\n",
            pm_device_uses(device, PM_TEXEL_INPUTS) ? "texel buffers" : "storage buffers",

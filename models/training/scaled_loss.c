@@ -1,4 +1,4 @@
-/* The scaled loss of precision fast; see scaled_loss.h. */
+/* The scaled loss of precisions fast and rounded; see scaled_loss.h. */
 #include "training/scaled_loss.h"
 
 #include "base/status.h"

@@ -1,5 +1,5 @@
-/* The loss of a training step in precision fast, scaled so that gradients survive f16 (pm_loss_scale), and
- * the scale in checkpoints. */
+/* The loss of a training step in precisions fast and rounded, scaled so that gradients survive f16
+ * (pm_loss_scale), and the scale in checkpoints. */
 #ifndef PM_TRAINING_SCALED_LOSS_H
 #define PM_TRAINING_SCALED_LOSS_H
 

@@ -22,7 +22,7 @@ struct pm_trainer {
     pm_batch_source data;
     char *tokenizer; /* JSON, or NULL */
     pm_adamw_state optimizer;
-    bool scaled; /* the loss: precision fast */
+    bool scaled; /* the loss: precisions fast and rounded */
     pm_loss_scale_state scale;
     uint64_t step;
 };

@@ -36,7 +36,7 @@ uint64_t pm_trainer_step(const pm_trainer *trainer);
 pm_status pm_trainer_loss(pm_trainer *trainer, float *loss, float *grad_norm, pm_error *error);
 
 /* Writes a checkpoint: weights, their average, both moments, step, seed and recipe, in
- * precision fast the scale of the loss, as safetensors, beside
+ * precisions fast and rounded the scale of the loss, as safetensors, beside
  * the target and then renamed. A run that is resumed from it continues bit for bit. */
 pm_status pm_trainer_save(pm_trainer *trainer, const char *path, pm_error *error);
 

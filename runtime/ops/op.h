@@ -209,7 +209,8 @@ struct pm_strided;
 
 typedef struct pm_op {
     const char *name;
-    /* A sum of products of an element of input 0 and one of input 1, in precision fast rounded to 16 bits;
+    /* A sum of products of an element of input 0 and one of input 1, rounded to 16 bits in precisions fast
+     * and rounded;
      * other inputs are added. */
     bool products;
     uint32_t updates; /* bit i: input i is a state that the node writes in place */
@@ -232,8 +233,8 @@ typedef struct pm_op {
     struct pm_strided (*view)(const pm_graph *graph, const pm_node *node);
     const char *(*kind)(const pm_node *node); /* the name of this one, where the operator is several */
     void (*reference)(const pm_reference *ref);
-    /* Of an operator of several products, in precision fast: how far the rounding of operands to ref->half
-     * may move each element of the outputs at most, into ref->out. NULL: it has none. */
+    /* Of an operator of several products, in precisions fast and rounded: how far the rounding of operands to
+     * ref->half may move each element of the outputs at most, into ref->out. NULL: it has none. */
     void (*rounding)(const pm_reference *ref);
     const pm_case *cases;
     uint32_t n_cases;

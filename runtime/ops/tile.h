@@ -94,7 +94,7 @@ typedef struct pm_product {
     pm_tensor gate; /* only of single matrices with whole vec4s in C's rows, and fits in a binding */
     pm_gate_rows gate_rows;
     uint32_t activation; /* as pm_activation_of */
-    bool keeps_f32;      /* in precision fast as well: nothing is rounded to 16 bits */
+    bool keeps_f32;      /* in precisions fast and rounded, too: nothing is rounded to 16 bits */
     bool goes_on; /* C has the sums of earlier terms, and these are added to them, one by one; no batch */
 } pm_product;
 
