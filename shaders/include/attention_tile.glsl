@@ -104,12 +104,12 @@ bool writes_weights(uint first, uint end)
 // Where a row of weights begins, in vec4s; it has whole blocks of 32 keys.
 uint weights_start(uint query) { return weight_row(p.base + sample_index, query) * p.weight_quads; }
 
-#define ATTENTION_STORE(to, weight, first)                                                                   \
-    [[unroll]] for (uint t = 0; t < TILE; t++) {                                                             \
-        [[unroll]] for (uint j = 0; j < BLOCK; j += 4) {                                                     \
-            to[weights_start(first_row + t) + ((first) + j) / 4] =                                           \
-                PM_OPERAND(vec4(weight[t][j], weight[t][j + 1], weight[t][j + 2], weight[t][j + 3]));                    \
-        }                                                                                                    \
+#define ATTENTION_STORE(to, weight, first)                                                            \
+    [[unroll]] for (uint t = 0; t < TILE; t++) {                                                      \
+        [[unroll]] for (uint j = 0; j < BLOCK; j += 4) {                                              \
+            to[weights_start(first_row + t) + ((first) + j) / 4] =                                    \
+                PM_OPERAND(vec4(weight[t][j], weight[t][j + 1], weight[t][j + 2], weight[t][j + 3])); \
+        }                                                                                             \
     }
 
 #ifdef PM_LANES
@@ -125,10 +125,10 @@ const uint AHEAD = PM_AHEAD(BLOCK, 1), FETCHED = AHEAD;
 
 // The vec4s of the rows of `theirs` from `from` on, and that of row `from` + n among them.
 #ifdef PM_LANES
-#define ATTENTION_FETCH(b, theirs, their_start, from)                                                               \
-    [[unroll]] for (uint n = 0; n < FETCHED; n++) {                                                                 \
-        uint their = (from) + n * gl_WorkGroupSize.x + gl_LocalInvocationID.x;                                      \
-        b[n] = PM_OPERAND(theirs(their_start(their), quad, p.head_width));                                                   \
+#define ATTENTION_FETCH(b, theirs, their_start, from)                          \
+    [[unroll]] for (uint n = 0; n < FETCHED; n++) {                            \
+        uint their = (from) + n * gl_WorkGroupSize.x + gl_LocalInvocationID.x; \
+        b[n] = PM_OPERAND(theirs(their_start(their), quad, p.head_width));     \
     }
 #define ATTENTION_FETCHED(b, n) pm_show(b[(n) / gl_WorkGroupSize.x], (n) % gl_WorkGroupSize.x)
 #else
@@ -148,22 +148,22 @@ float add_products(vec4 a, vec4 b, float sum)
 
 // product[t][j] = inner product of row first_row + t of `mine` with row first + j of `theirs`; my_start and
 // their_start are query_start or key_start.
-#define ATTENTION_PRODUCTS(product, mine, my_start, theirs, their_start, first)                              \
-    [[unroll]] for (uint t = 0; t < TILE; t++) {                                                             \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) product[t][j] = 0.0;                                     \
-    }                                                                                                        \
-    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                   \
-        vec4 a[TILE], b[FETCHED];                                                                            \
+#define ATTENTION_PRODUCTS(product, mine, my_start, theirs, their_start, first)                                          \
+    [[unroll]] for (uint t = 0; t < TILE; t++) {                                                                         \
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) product[t][j] = 0.0;                                                 \
+    }                                                                                                                    \
+    for (uint quad = 0; 4 * quad < p.head_width; quad++) {                                                               \
+        vec4 a[TILE], b[FETCHED];                                                                                        \
         [[unroll]] for (uint t = 0; t < TILE; t++) a[t] = PM_OPERAND(mine(my_start(first_row + t), quad, p.head_width)); \
-        ATTENTION_STEPS(j) {                                                 \
-            ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                             \
-            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                    \
-                vec4 b_n = ATTENTION_FETCHED(b, n);                                                          \
-                [[unroll]] for (uint t = 0; t < TILE; t++) {                                                 \
-                    product[t][j + n] = add_products(a[t], b_n, product[t][j + n]);                          \
-                }                                                                                            \
-            }                                                                                                \
-        }                                                                                                    \
+        ATTENTION_STEPS(j) {                                                                                             \
+            ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                                         \
+            [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                                \
+                vec4 b_n = ATTENTION_FETCHED(b, n);                                                                      \
+                [[unroll]] for (uint t = 0; t < TILE; t++) {                                                             \
+                    product[t][j + n] = add_products(a[t], b_n, product[t][j + n]);                                      \
+                }                                                                                                        \
+            }                                                                                                            \
+        }                                                                                                                \
     }
 
 // Row first_row + t of `result`: itself times before[t] (zero at first), plus the sum over j of weight[t][j]
@@ -177,12 +177,12 @@ float add_products(vec4 a, vec4 b, float sum)
                 sum[t] = result##_load(my_start(first_row + t), quad, p.head_width) * before[t];                \
             }                                                                                                   \
         }                                                                                                       \
-        ATTENTION_STEPS(j) {                                                    \
+        ATTENTION_STEPS(j) {                                                                                    \
             ATTENTION_FETCH(b, theirs, their_start, (first) + j)                                                \
             [[unroll]] for (uint n = 0; n < AHEAD; n++) {                                                       \
                 vec4 b_n = ATTENTION_FETCHED(b, n);                                                             \
                 [[unroll]] for (uint t = 0; t < TILE; t++) {                                                    \
-                    sum[t] = PM_MAD(vec4(PM_OPERAND(weight[t][j + n])), b_n, sum[t]);                                       \
+                    sum[t] = PM_MAD(vec4(PM_OPERAND(weight[t][j + n])), b_n, sum[t]);                           \
                 }                                                                                               \
             }                                                                                                   \
         }                                                                                                       \
