@@ -16,11 +16,14 @@ cli_globals cli;
 
 /* ---- Device -------------------------------------------------------------------------------------------- */
 
+const char *const cli_precisions[] = {
+    [PM_EXACT] = "exact", [PM_F32] = "f32", [PM_FAST] = "fast", [PM_ROUNDED] = "rounded", NULL};
+
 pm_precision cli_precision(void)
 {
-    if (strcmp(cli.precision, "fast") == 0) return PM_FAST;
-    if (strcmp(cli.precision, "rounded") == 0) return PM_ROUNDED;
-    return strcmp(cli.precision, "f32") == 0 ? PM_F32 : PM_EXACT;
+    uint32_t p = 0;
+    while (cli_precisions[p] && strcmp(cli.precision, cli_precisions[p]) != 0) p++;
+    return cli_precisions[p] ? (pm_precision)p : PM_EXACT;
 }
 
 pm_device_options cli_device_options(void)

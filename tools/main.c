@@ -15,8 +15,6 @@ const cli_verb *const cli_verbs[] = {
     &cli_inspect, &cli_systems, &cli_recipes, &cli_completion, &cli_manual, NULL,
 };
 
-static const char *const precisions[] = {"exact", "f32", "fast", "rounded", NULL};
-
 static pm_status parse_limits(const char *from, const char *text, void *value, pm_error *error)
 {
     return pm_limits_parse(from, text, value, error);
@@ -47,7 +45,7 @@ const cli_option cli_global_options[] = {
      .argument = "exact|f32|fast|rounded",
      .value = &cli.precision,
      .given = &cli.precision_given,
-     .choices = precisions,
+     .choices = cli_precisions,
      .fallback = "exact",
      .environment = "PUMICE_PRECISION",
      .help = "exact: the same bits on every device; f32: as fast as f32 "

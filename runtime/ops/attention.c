@@ -176,6 +176,12 @@ static uint64_t weights_of_sample(const pm_attention_geometry *g)
     return (uint64_t)g->heads * pm_ceil_div(g->queries, BLOCK) * BLOCK * weight_quads(g) * 4;
 }
 
+/* Whether kernels round the operands of products, as matrix units do. */
+static bool rounds(const pm_rules *rules, const pm_attention_geometry *g)
+{
+    return rules->rounds && pm_attention_is_half(g);
+}
+
 /* The variant of a kernel. */
 #define SHADER(kernel, name) ((kernel)->shows ? name "_lanes" : (kernel)->ragged ? name "_ragged" : name)
 
@@ -186,7 +192,7 @@ static pm_dispatch *begin(pm_lowering *lowering, const attention_kernel *kernel,
     (void)pm_rounds_fit(lowering, "attention", "sequences of this length",
                         blocks * g->group * (3 * pm_ceil_div(g->head_width, 4) + 1));
     pm_dispatch *d = pm_dispatch_begin(lowering, shader, kernel->lanes);
-    d->rounds = lowering->rules->rounds && pm_attention_is_half(g);
+    d->rounds = rounds(lowering->rules, g);
     pm_spec(d, kernel->tile);
     pm_spec(d, kernel->block);
     pm_spec(d, g->mask);
@@ -351,7 +357,7 @@ static void append_product(pm_lowering *lowering, const pm_attention_geometry *g
     uint32_t heads = over_keys ? g->kv_heads : g->heads;
     pm_tile tile = tile_of_product(lowering->rules, g, over_keys ? g->keys : g->queries);
     pm_dispatch *d = pm_dispatch_begin(lowering, PM_TILE_SHADER(&tile, "attention_product"), tile.lanes);
-    d->rounds = lowering->rules->rounds && pm_attention_is_half(g);
+    d->rounds = rounds(lowering->rules, g);
     pm_spec_tile(d, &tile, 4); /* whole vec4s */
     pm_spec(d, over_keys);
     pm_spec(d, pm_is(factors));
@@ -399,7 +405,7 @@ static bool goes_by_tokens(const pm_rules *rules, const pm_attention_geometry *g
 {
     uint64_t rows = (uint64_t)g->heads * g->queries;
     if (!pm_on(rules, PM_ATTENTION_TOKENS) || g->head_width % 4 != 0) return false;
-    if (rules->rounds && pm_attention_is_half(g)) return false; /* which that kernel does not */
+    if (rounds(rules, g)) return false; /* which that kernel does not */
     if (rules->is_cpu) return pm_on(rules, PM_SHARED_FETCHES) && rows <= rules->gemm_lanes;
     return rows * g->samples <= PM_BUSY_LANES / 4;
 }
