@@ -99,12 +99,14 @@ static void choose_subgroups(const pm_device_facts *facts, const pm_device_limit
     rules->few_lanes = facts->type == PM_DEVICE_DISCRETE ? 4096 : 1024;
 }
 
-/* 512 terms of two operands whose rows are 1 KiB long are a second-level cache of 1 MiB. On such a processor
- * that many were the fastest, on one with 2 MiB twice as many. */
-static uint32_t near_terms(uint64_t core_cache)
+/* 512 terms of two operands whose rows are 1 KiB long are a second-level cache of 1 MiB: with vectors of 256
+ * bits that many are the fastest on such a processor, and on one with 2 MiB twice as many. Of 512 bits a tile
+ * reads twice as much of each row, and putting its sums down and taking them up again costs more: 4096 are. */
+static uint32_t near_terms(const pm_device_facts *facts)
 {
-    uint32_t terms = 512;
-    while (terms < 4096 && (uint64_t)terms * 2 * 2048 <= core_cache) terms *= 2;
+    enum { MOST = 4096, BYTES = 2048 };
+    uint32_t terms = facts->subgroup_size >= 16 ? MOST : 512;
+    while (terms < MOST && (uint64_t)terms * 2 * BYTES <= facts->core_cache) terms *= 2;
     return terms;
 }
 
@@ -153,7 +155,7 @@ pm_rules pm_rules_for(const pm_device_facts *facts, const pm_device_limits *limi
         rules.tile_vec4s = 64;
         rules.attention_block = 32;
         rules.attention_bytes = 9u << 20;
-        rules.near_terms = near_terms(facts->core_cache);
+        rules.near_terms = near_terms(facts);
         rules.idle = rules.on & (PM_BIT(PM_SHARED_TILES) | PM_BIT(PM_MATRIX_UNITS) | PM_BIT(PM_MATRIX_F16) |
                                  PM_BIT(PM_MATRIX_ATTENTION));
         rules.on &= ~rules.idle;
