@@ -21,6 +21,11 @@ typedef struct pm_device pm_device;
  * these two needs pm_loss_scale. */
 typedef enum pm_precision { PM_EXACT = 0, PM_F32 = 1, PM_FAST = 2, PM_ROUNDED = 3 } pm_precision;
 
+#define PM_PRECISIONS 4
+
+/* By pm_precision: "exact", "f32", "fast", "rounded", and behind them NULL. */
+extern const char *const pm_precision_names[PM_PRECISIONS + 1];
+
 /* Whether operands of products are rounded to 16 bits, where there is something to round them. */
 static inline bool pm_precision_is_half(pm_precision precision)
 {

@@ -8,17 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *check_precision_name(uint32_t precision)
-{
-    static const char *const names[CHECK_PRECISIONS] = {
-        [PM_EXACT] = "exact", [PM_F32] = "f32", [PM_FAST] = "fast", [PM_ROUNDED] = "rounded"};
-    return names[precision];
-}
-
-double check_worst(const double of[CHECK_PRECISIONS])
+double check_worst(const double of[PM_PRECISIONS])
 {
     double worst = 0;
-    for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) worst = of[p] > worst ? of[p] : worst;
+    for (uint32_t p = 0; p < PM_PRECISIONS; p++) worst = of[p] > worst ? of[p] : worst;
     return worst;
 }
 
@@ -27,7 +20,7 @@ static void add(check_tally *all, const check_tally *one)
     all->cases += one->cases;
     all->wrong += one->wrong;
     all->seconds += one->seconds;
-    for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) {
+    for (uint32_t p = 0; p < PM_PRECISIONS; p++) {
         if (one->error[p] > all->error[p]) all->error[p] = one->error[p];
         if (one->share[p] > all->share[p]) all->share[p] = one->share[p];
     }
@@ -45,7 +38,7 @@ static pm_status check_case(pm_device *device, const pm_op *op, const pm_case *t
     if (status == PM_OK && result.error > sum->error[precision]) sum->error[precision] = result.error;
     if (status == PM_OK && result.worst > sum->share[precision]) sum->share[precision] = result.worst;
     if (!good && !sum->first[0]) {
-        (void)snprintf(sum->first, sizeof sum->first, "in precision %s, %s", check_precision_name(precision),
+        (void)snprintf(sum->first, sizeof sum->first, "in precision %s, %s", pm_precision_names[precision],
                        status == PM_OK ? result.message : error->message);
     }
     return status == PM_DEVICE_LOST ? status : PM_OK;
@@ -61,7 +54,7 @@ static pm_status check_op(pm_device *device, const pm_op *op, const check_option
     for (uint32_t i = 0; i < cases; i++) {
         const pm_case *test = &op->cases[i];
         if (test->bench || (test->large && !options->large)) continue;
-        for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) {
+        for (uint32_t p = 0; p < PM_PRECISIONS; p++) {
             if (status != PM_OK || !options->precision[p] ||
                 (pm_precision_is_half((pm_precision)p) && !op->products && !op->rounding))
                 continue;

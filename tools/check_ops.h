@@ -4,11 +4,9 @@
 
 #include "ops/op.h"
 
-enum { CHECK_PRECISIONS = 4 };
-
 typedef struct check_options {
     const char *op; /* only this operator; NULL: all */
-    bool precision[CHECK_PRECISIONS];
+    bool precision[PM_PRECISIONS];
     bool quick;     /* only the first case of each */
     bool large;     /* large shapes too */
     bool gradients; /* also the reference's gradients against central differences */
@@ -20,12 +18,11 @@ typedef struct check_tally {
     uint32_t cases, wrong; /* in all precisions together */
     double seconds;
     /* worst of each precision: relative error, and its share of what is allowed */
-    double error[CHECK_PRECISIONS], share[CHECK_PRECISIONS];
+    double error[PM_PRECISIONS], share[PM_PRECISIONS];
     char first[600]; /* the first thing that is wrong */
 } check_tally;
 
-const char *check_precision_name(uint32_t precision);
-double check_worst(const double of[CHECK_PRECISIONS]);
+double check_worst(const double of[PM_PRECISIONS]);
 
 /* Fails only when going on makes no sense: the device is lost. `report` may be NULL. */
 pm_status check_operators(pm_device *device, const check_options *options, check_tally *all,

@@ -16,14 +16,11 @@ cli_globals cli;
 
 /* ---- Device -------------------------------------------------------------------------------------------- */
 
-const char *const cli_precisions[] = {
-    [PM_EXACT] = "exact", [PM_F32] = "f32", [PM_FAST] = "fast", [PM_ROUNDED] = "rounded", NULL};
-
 pm_precision cli_precision(void)
 {
     uint32_t p = 0;
-    while (cli_precisions[p] && strcmp(cli.precision, cli_precisions[p]) != 0) p++;
-    return cli_precisions[p] ? (pm_precision)p : PM_EXACT;
+    while (p < PM_PRECISIONS && strcmp(cli.precision, pm_precision_names[p]) != 0) p++;
+    return p < PM_PRECISIONS ? (pm_precision)p : PM_EXACT;
 }
 
 pm_device_options cli_device_options(void)

@@ -10,14 +10,11 @@
 #include "recipes/recipe.h"
 #include "text/corpus.h"
 
-/* By pm_precision; NULL ends them. */
-extern const char *const cli_precisions[];
-
 typedef struct cli_globals {
     const char *device; /* NULL: the rule */
     pm_device_limits limits;
     uint64_t off;          /* bits PM_BIT(pm_feature) */
-    const char *precision; /* one of cli_precisions */
+    const char *precision; /* one of pm_precision_names */
     uint64_t seed;
     bool seed_given, precision_given, quiet, json;
     const char *log_path;

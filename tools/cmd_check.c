@@ -70,7 +70,7 @@ static void report_op(void *user, const pm_op *op, const check_tally *sum)
     char half[40] = "";
     for (uint32_t p = PM_FAST; p <= PM_ROUNDED; p++) {
         if (sum->error[p] > 0)
-            (void)snprintf(half, sizeof half, ", %.1e %s", sum->error[p], check_precision_name(p));
+            (void)snprintf(half, sizeof half, ", %.1e %s", sum->error[p], pm_precision_names[p]);
     }
     (void)json_array_append_new(
         user, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:s}", "op", op->name, "cases",
@@ -110,7 +110,7 @@ static pm_status check_ops(pm_device *device, bool rounds, json_t *arithmetic, p
         .stopped = cli_stopped,
     };
     bool has_fast = pm_device_uses(device, PM_MATRIX_UNITS); /* else it is precision f32 */
-    for (uint32_t p = 0; p < CHECK_PRECISIONS; p++) {
+    for (uint32_t p = 0; p < PM_PRECISIONS; p++) {
         wanted.precision[p] =
             cli.precision_given ? p == (uint32_t)cli_precision() : p < PM_FAST || (p == PM_FAST && has_fast);
     }

@@ -16,6 +16,9 @@
 #define MAX_DEVICES 32
 #define MAX_FAMILIES 32
 
+const char *const pm_precision_names[PM_PRECISIONS + 1] = {
+    [PM_EXACT] = "exact", [PM_F32] = "f32", [PM_FAST] = "fast", [PM_ROUNDED] = "rounded"};
+
 /* ---- Instance ------------------------------------------------------------------------------------------ */
 
 static pm_status create_instance(VkInstance *out, pm_error *error)

@@ -101,7 +101,7 @@ static void choose_subgroups(const pm_device_facts *facts, const pm_device_limit
 
 /* 512 terms of two operands whose rows are 1 KiB long are a second-level cache of 1 MiB: with vectors of 256
  * bits that many are the fastest on such a processor, and on one with 2 MiB twice as many. Of 512 bits a tile
- * reads twice as much of each row, and putting its sums down and taking them up again costs more: 4096 are. */
+ * reads twice as much of each row, and taking its sums up again costs more than the cache saves: 4096 are. */
 static uint32_t near_terms(const pm_device_facts *facts)
 {
     enum { MOST = 4096, BYTES = 2048 };
