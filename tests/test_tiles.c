@@ -81,8 +81,9 @@ static void parts_have_the_same_bits(void **state)
     compare_shared(&pm_op_conv2d, (pm_device_limits){.tile = {4, 1}, .storage_range = 64 * KIB});
 }
 
-/* Of lanes that fetch for each other; also where the rules think it too slow. */
-static void compare_lanes(const pm_op *op, pm_device_limits limits)
+/* Of lanes that fetch for each other; also where the rules think it too slow. Sums leave a tile in a loop, or
+ * unrolled, whatever the rules think. */
+static void compare_leaving_lanes(const pm_op *op, pm_device_limits limits, bool in_loop)
 {
     pm_device_options options = {.limits = limits};
     pm_error error = {0};
@@ -92,9 +93,15 @@ static void compare_lanes(const pm_op *op, pm_device_limits limits)
     bool can = facts->type == PM_DEVICE_CPU && facts->subgroup_shows &&
                facts->subgroup_size == other->rules.gemm_lanes;
     other->rules.on |= PM_BIT(PM_SHARED_FETCHES);
+    other->rules.leaves_in_loop = in_loop;
     if (can) compare(op, other, "_lanes");
     pm_device_close(other);
     if (!can) skip();
+}
+
+static void compare_lanes(const pm_op *op, pm_device_limits limits)
+{
+    compare_leaving_lanes(op, limits, false);
 }
 
 static void lanes_have_the_same_bits(void **state)
@@ -110,6 +117,15 @@ static void lanes_below_each_other_have_the_same_bits(void **state)
     (void)state;
     compare_lanes(&pm_op_matmul, (pm_device_limits){.tile = {4, 8}});
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 8}});
+}
+
+/* Side by side, and one below the other. Tiles are small, since a driver that does not want it compiles large
+ * ones for ten seconds. */
+static void sums_leave_in_a_loop_with_the_same_bits(void **state)
+{
+    (void)state;
+    compare_leaving_lanes(&pm_op_matmul, (pm_device_limits){.tile = {16, 1}}, true);
+    compare_leaving_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 4}}, true);
 }
 
 static void parts_of_lanes_have_the_same_bits(void **state)
@@ -199,6 +215,7 @@ int main(void)
         cmocka_unit_test(parts_have_the_same_bits),
         cmocka_unit_test(lanes_have_the_same_bits),
         cmocka_unit_test(lanes_below_each_other_have_the_same_bits),
+        cmocka_unit_test(sums_leave_in_a_loop_with_the_same_bits),
         cmocka_unit_test(parts_of_lanes_have_the_same_bits),
         cmocka_unit_test(long_sums_in_parts_have_the_same_bits),
         cmocka_unit_test(turned_products_have_the_same_bits),

@@ -262,10 +262,12 @@ static void spec_matrix(pm_dispatch *dispatch, const pm_rules *rules, const pm_t
 void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)
 {
     enum { FIRST = 7, SHUFFLES = 9 }; /* their numbers */
+    enum { BELOW = 1, LEAVE_IN_LOOP = 2 };
     if (tile->shows) {
         while (dispatch->n_spec < SHUFFLES) pm_spec(dispatch, 0);
         pm_spec(dispatch, rules->shuffles);
-        pm_spec(dispatch, tile->log2_lanes == 0);
+        pm_spec(dispatch,
+                (tile->log2_lanes == 0 ? BELOW : 0u) | (rules->leaves_in_loop ? LEAVE_IN_LOOP : 0u));
     }
     if (tile->shared_bytes == 0) return;
     while (dispatch->n_spec < FIRST) pm_spec(dispatch, 0);

@@ -89,9 +89,19 @@ uint row_of_all(uint row)
 #endif
 }
 
+uint row, rows; // the first of the tile, and all
+
+void leave(uint i, uint j)
+{
+    uint start = OVER_KEYS ? key_start(row + i) : query_start(row + i), quad = tile_quad(p.log2_lanes, j);
+    if (row + i < rows && quad < p.head_quads) result[start + quad] = tile[i][j];
+}
+
 void main()
 {
-    uint row = tile_row(p.log2_lanes), first_row = row_of_all(row), rows = OVER_KEYS ? p.keys : p.queries;
+    row = tile_row(p.log2_lanes);
+    rows = OVER_KEYS ? p.keys : p.queries;
+    uint first_row = row_of_all(row);
     if (first_row >= rows) return;
     uint heads = OVER_KEYS ? p.heads / GROUP : p.heads, index = p.base + gl_WorkGroupID.z;
     sample_index = index / heads;
@@ -114,11 +124,5 @@ void main()
             add_terms(row, 0, end);
         }
     }
-    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        uint start = OVER_KEYS ? key_start(row + i) : query_start(row + i);
-        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-            uint quad = tile_quad(p.log2_lanes, j);
-            if (row + i < rows && quad < p.head_quads) result[start + quad] = tile[i][j];
-        }
-    }
+    TILE_LEAVE(max(rows, row) - row, leave)
 }

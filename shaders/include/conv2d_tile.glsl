@@ -31,31 +31,58 @@ uint pixel_at(uint s, uint y, uint x)
     return (((gl_WorkGroupID.z * p.chunk + s) * p.height + y) * p.width + x) * (p.channels / 4);
 }
 
+// A row by what it is counted by: pixels of equal y and x % spread (residue) come one after the other, h x w of each
+// of the chunk's samples.
+struct Walk {
+    uint px, py, s, residue, h, w;
+};
+
 // One division for the first row, then steps: divisions are slow on CPU drivers.
-void place_rows(uint first, uint samples)
+Walk walk_from(uint row)
 {
+    Walk at;
     uint spread_mask = (1u << p.log2_spread) - 1;
-    uint h = (p.out_height + spread_mask) >> p.log2_spread, w = (p.out_width + spread_mask) >> p.log2_spread;
-    uint residue = first / (p.chunk * h * w), in_class = first - residue * (p.chunk * h * w);
-    uint s = in_class / (h * w), in_sample = in_class - s * (h * w);
-    uint py = in_sample / w, px = in_sample - py * w;
+    at.h = (p.out_height + spread_mask) >> p.log2_spread;
+    at.w = (p.out_width + spread_mask) >> p.log2_spread;
+    at.residue = row / (p.chunk * at.h * at.w);
+    uint in_class = row - at.residue * (p.chunk * at.h * at.w);
+    at.s = in_class / (at.h * at.w);
+    uint in_sample = in_class - at.s * (at.h * at.w);
+    at.py = in_sample / at.w;
+    at.px = in_sample - at.py * at.w;
+    return at;
+}
+
+void walk_on(inout Walk at)
+{
+    at.px = at.px + 1 == at.w ? 0 : at.px + 1;
+    at.py = at.px != 0 ? at.py : at.py + 1 == at.h ? 0 : at.py + 1;
+    at.s = (at.px | at.py) != 0 ? at.s : at.s + 1 == p.chunk ? 0 : at.s + 1;
+    at.residue += (at.px | at.py | at.s) != 0 ? 0 : 1;
+}
+
+Pixel walked_to(Walk at)
+{
+    Pixel pixel;
+    pixel.y = (at.py << p.log2_spread) + (at.residue >> p.log2_spread);
+    pixel.x = (at.px << p.log2_spread) + (at.residue & ((1u << p.log2_spread) - 1));
+    bool exists = pixel.y < p.out_height && pixel.x < p.out_width && at.s < samples_here();
+    exists = exists && at.residue >> (2 * p.log2_spread) == 0; // else it is below the last row
+    pixel.sample_of = exists ? at.s : NO_SAMPLE;
+    return pixel;
+}
+
+void place_rows(uint first)
+{
+    Walk at = walk_from(first);
     [[unroll]] for (uint i = 0; i < TILE_FETCHES; i++) {
-        place[i].y = (py << p.log2_spread) + (residue >> p.log2_spread);
-        place[i].x = (px << p.log2_spread) + (residue & spread_mask);
-        bool exists = place[i].y < p.out_height && place[i].x < p.out_width && s < samples;
-        exists = exists && residue >> (2 * p.log2_spread) == 0; // else it is below the last row
-        place[i].sample_of = exists ? s : NO_SAMPLE;
+        place[i] = walked_to(at);
 #ifdef PM_LANES
         corner_y[i] = int(place[i].y * p.stride) - int(p.top);
         corner_x[i] = int(place[i].x * p.stride) - int(p.left);
-        corner_at[i] = pixel_at(s, uint(corner_y[i]), uint(corner_x[i]));
+        corner_at[i] = pixel_at(at.s, uint(corner_y[i]), uint(corner_x[i]));
 #endif
-        [[unroll]] for (uint step = 0; step < TILE_STEP; step++) {
-            px = px + 1 == w ? 0 : px + 1;
-            py = px != 0 ? py : py + 1 == h ? 0 : py + 1;
-            s = (px | py) != 0 ? s : s + 1 == p.chunk ? 0 : s + 1;
-            residue += (px | py | s) != 0 ? 0 : 1;
-        }
+        [[unroll]] for (uint step = 0; step < TILE_STEP; step++) walk_on(at);
     }
 }
 
@@ -120,9 +147,27 @@ void add_terms(uint k)
     }
 }
 
+// From the first row of the tile on; those that are not there have no sample.
+uint rows_below() { return (p.chunk << (2 * p.log2_spread)) * p.out_height * p.out_width; }
+
+vec4 addend[TILE_COLUMNS];
+Walk leaving; // where the row is that leaves, in a loop
+
+void leave(uint i, uint j)
+{
+    Pixel at;
+    if (LEAVES_IN_LOOP) {
+        at = walked_to(leaving);
+    } else {
+        at = pixel_of(i);
+    }
+    store_sums(at, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
+    if (LEAVES_IN_LOOP && j + 1 == TILE_COLUMNS) walk_on(leaving);
+}
+
 void main()
 {
-    place_rows(tile_row(p.log2_lanes) + tile_first(), samples_here());
+    place_rows(tile_row(p.log2_lanes) + tile_first());
     [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
         weight_quad[i] = min(tile_b_quad(p.log2_lanes, i), pm_quads(p.out_channels) - 1);
     }
@@ -162,14 +207,9 @@ void main()
     }
 #endif
 
-    vec4 addend[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) addend[j] = bias_of(tile_quad(p.log2_lanes, j));
-    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        Pixel at = pixel_of(i);
-        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-            store_sums(at, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
-        }
-    }
+    if (LEAVES_IN_LOOP) leaving = walk_from(tile_row(p.log2_lanes));
+    TILE_LEAVE(rows_below(), leave)
     for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
         activate(tile_row(p.log2_lanes) + i / TILE_COLUMNS, tile_quad(p.log2_lanes, i % TILE_COLUMNS));
     }

@@ -49,9 +49,14 @@ void load_rows(uint u, bool exists)
 
 vec4 fetch_dy(uint pixel, uint quad) { return PM_OPERAND(dy(dy_start() + pixel * pm_quads(p.out_channels) + quad)); }
 
+uint row; // the first of the tile
+
+void leave(uint i, uint j) { store_sums(row + i, tile_quad(p.log2_lanes, j), tile[i][j]); }
+
 void main()
 {
-    uint row = tile_row(p.log2_lanes), first = first_term(), end = end_term(), quad[TILE_B_FETCHES];
+    row = tile_row(p.log2_lanes);
+    uint first = first_term(), end = end_term(), quad[TILE_B_FETCHES];
     [[unroll]] for (uint i = 0; i < TILE_B_FETCHES; i++) {
         quad[i] = min(tile_b_quad(p.log2_lanes, i), pm_quads(p.out_channels) - 1);
     }
@@ -87,9 +92,5 @@ void main()
         tile_add_terms(0, TILE_ROWS, true, false);
     }
 
-    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-            store_sums(row + i, tile_quad(p.log2_lanes, j), tile[i][j]);
-        }
-    }
+    TILE_LEAVE(max(rows_here(), row) - row, leave)
 }

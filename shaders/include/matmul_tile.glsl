@@ -41,14 +41,22 @@ void load_b(uint k)
     }
 }
 
+uint row; // the first of the tile
+vec4 addend[TILE_COLUMNS];
+
+void leave(uint i, uint j)
+{
+    store_sums(row + i, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
+    if (HAS_GATE && j + 1 == TILE_COLUMNS) gate_to_next();
+}
+
 void main()
 {
-    uint row = tile_row(p.log2_lanes);
+    row = tile_row(p.log2_lanes);
 
     // What lies beyond the edge of C is computed from its last row or column, and not stored.
     place_a(row);
     place_b();
-    vec4 addend[TILE_COLUMNS];
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) addend[j] = bias_of(tile_quad(p.log2_lanes, j));
 
     tile_clear();
@@ -68,12 +76,7 @@ void main()
     }
 
     if (HAS_GATE) gate_to(row);
-    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {
-        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) {
-            store_sums(row + i, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
-        }
-        if (HAS_GATE) gate_to_next();
-    }
+    TILE_LEAVE(max(rows_here(), row) - row, leave)
     for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
         activate(row + i / TILE_COLUMNS, tile_quad(p.log2_lanes, i % TILE_COLUMNS));
     }
