@@ -210,8 +210,7 @@ struct pm_strided;
 typedef struct pm_op {
     const char *name;
     /* A sum of products of an element of input 0 and one of input 1, rounded to 16 bits in precisions fast
-     * and rounded;
-     * other inputs are added. */
+     * and rounded; other inputs are added. */
     bool products;
     uint32_t updates; /* bit i: input i is a state that the node writes in place */
     void (*shape)(pm_graph *graph, pm_node *node);

@@ -204,8 +204,7 @@ static pm_status compare_outputs(verification *v, uint32_t n, pm_error *error)
     return status;
 }
 
-/* In precisions fast and rounded each node is held against the reference of the inputs that the device had.
- */
+/* In precisions fast and rounded each node is held against the reference of the inputs that it had there. */
 static pm_status compare_nodes(verification *v, pm_error *error)
 {
     pm_status status = pm_plan_run(v->plan, 1, error);

@@ -147,8 +147,8 @@ void add_terms(uint k)
     }
 }
 
-// From the first row of the tile on; those that are not there have no sample.
-uint rows_below() { return (p.chunk << (2 * p.log2_spread)) * p.out_height * p.out_width; }
+// No fewer than a chunk has: a bound that the driver cannot know, of a loop in which those beyond have no sample.
+uint most_rows() { return (p.chunk << (2 * p.log2_spread)) * p.out_height * p.out_width; }
 
 vec4 addend[TILE_COLUMNS];
 Walk leaving; // where the row is that leaves, in a loop
@@ -209,7 +209,7 @@ void main()
 
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) addend[j] = bias_of(tile_quad(p.log2_lanes, j));
     if (LEAVES_IN_LOOP) leaving = walk_from(tile_row(p.log2_lanes));
-    TILE_LEAVE(rows_below(), leave)
+    TILE_LEAVE(most_rows(), leave)
     for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
         activate(tile_row(p.log2_lanes) + i / TILE_COLUMNS, tile_quad(p.log2_lanes, i % TILE_COLUMNS));
     }
