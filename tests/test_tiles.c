@@ -12,18 +12,27 @@
 
 enum { KIB = 1024 };
 
+/* Of a dispatch: a part of its kernel's name, or that sums of its register tiles leave them in a loop. */
+static const char in_loop_kind[] = "(in a loop)";
+
+static bool is_of_kind(const pm_dispatch *dispatch, const char *kind)
+{
+    enum { FLAGS = 10, IN_LOOP = 2 }; /* TILE_FLAGS in shaders/include/tile.glsl */
+    if (kind == in_loop_kind) return dispatch->n_spec > FLAGS && (dispatch->spec[FLAGS] & IN_LOOP) != 0;
+    return strstr(dispatch->shader, kind) != NULL;
+}
+
 /* The gradient of the sum of squares of a case's output, to be freed. */
 static void *gradient_of(pm_device *on, const pm_case *test, const char *kind, size_t *bytes, uint32_t *count)
 {
     pm_plan *plan;
     pm_graph *graph;
     pm_tensor gradient = plan_gradient(on, test, &graph, &plan);
-    for (uint32_t i = 0; i < plan->n_dispatches; i++)
-        *count += strstr(plan->dispatches[i].shader, kind) != NULL;
+    for (uint32_t i = 0; i < plan->n_dispatches; i++) *count += is_of_kind(&plan->dispatches[i], kind);
     return run_gradient(graph, plan, gradient, bytes);
 }
 
-/* Every case on `other`, whose tiles' kernels are NAME + kind, and on a device that has none of those. */
+/* Every case on `other`, whose tiles' kernels are of the kind, and on a device that has none of those. */
 static void compare(const pm_op *op, pm_device *other, const char *kind)
 {
     pm_device_options plain = {.off = PM_BIT(PM_SHARED_FETCHES)};
@@ -31,6 +40,7 @@ static void compare(const pm_op *op, pm_device *other, const char *kind)
     pm_device *one;
     uint32_t wrong = 0, of_kind = 0, none = 0;
     expect_ok(pm_device_open(&plain, &one, &error), &error);
+    one->rules.leaves_in_loop = false;
     for (uint32_t i = 0; i < op->n_cases; i++) {
         const pm_case *test = &op->cases[i];
         size_t bytes, other_bytes;
@@ -119,13 +129,27 @@ static void lanes_below_each_other_have_the_same_bits(void **state)
     compare_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 8}});
 }
 
-/* Side by side, and one below the other. Tiles are small, since a driver that does not want it compiles large
- * ones for ten seconds. */
+/* The lanes side by side, one below the other, and each for itself. Tiles are small, since a driver that does
+ * not want it compiles large ones for ten seconds. */
 static void sums_leave_in_a_loop_with_the_same_bits(void **state)
 {
     (void)state;
     compare_leaving_lanes(&pm_op_matmul, (pm_device_limits){.tile = {16, 1}}, true);
     compare_leaving_lanes(&pm_op_conv2d, (pm_device_limits){.tile = {4, 4}}, true);
+}
+
+static void sums_of_lone_lanes_leave_in_a_loop_with_the_same_bits(void **state)
+{
+    (void)state;
+    pm_device_options options = {.limits = {.tile = {4, 1}},
+                                 .off = PM_BIT(PM_SHARED_FETCHES) | PM_BIT(PM_SHARED_TILES)};
+    pm_error error = {0};
+    pm_device *other;
+    expect_ok(pm_device_open(&options, &other, &error), &error);
+    other->rules.leaves_in_loop = true;
+    compare(&pm_op_matmul, other, in_loop_kind);
+    compare(&pm_op_conv2d, other, in_loop_kind);
+    pm_device_close(other);
 }
 
 static void parts_of_lanes_have_the_same_bits(void **state)
@@ -216,6 +240,7 @@ int main(void)
         cmocka_unit_test(lanes_have_the_same_bits),
         cmocka_unit_test(lanes_below_each_other_have_the_same_bits),
         cmocka_unit_test(sums_leave_in_a_loop_with_the_same_bits),
+        cmocka_unit_test(sums_of_lone_lanes_leave_in_a_loop_with_the_same_bits),
         cmocka_unit_test(parts_of_lanes_have_the_same_bits),
         cmocka_unit_test(long_sums_in_parts_have_the_same_bits),
         cmocka_unit_test(turned_products_have_the_same_bits),

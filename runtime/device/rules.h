@@ -19,7 +19,7 @@ typedef struct pm_rules {
     uint32_t most_rounds;
     uint32_t lanes;        /* workgroup size of element-wise kernels */
     bool shuffles;         /* how lanes show values, for PM_SHARED_FETCHES: subgroupShuffle, not Broadcast */
-    bool leaves_in_loop;   /* sums of a finished tile, for PM_SHARED_FETCHES; see shaders/include/tile.glsl */
+    bool leaves_in_loop;   /* sums of a finished register tile; see shaders/include/tile.glsl */
     uint32_t gemm_lanes;   /* workgroup size of register-tile kernels: lanes along the output's columns */
     uint32_t group_lanes;  /* most lanes that work together: a power of two, 128 or 256 */
     uint32_t tile[2];      /* rows and vec4 columns that every matrix tile shall have; 0: the best */

@@ -263,11 +263,12 @@ void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile 
 {
     enum { FIRST = 7, SHUFFLES = 9 }; /* their numbers */
     enum { BELOW = 1, LEAVE_IN_LOOP = 2 };
-    if (tile->shows) {
+    uint32_t flags = tile->shows && tile->log2_lanes == 0 ? BELOW : 0;
+    if (rules->leaves_in_loop) flags |= LEAVE_IN_LOOP;
+    if (tile->shared_bytes == 0 && (tile->shows || flags)) {
         while (dispatch->n_spec < SHUFFLES) pm_spec(dispatch, 0);
         pm_spec(dispatch, rules->shuffles);
-        pm_spec(dispatch,
-                (tile->log2_lanes == 0 ? BELOW : 0u) | (rules->leaves_in_loop ? LEAVE_IN_LOOP : 0u));
+        pm_spec(dispatch, flags);
     }
     if (tile->shared_bytes == 0) return;
     while (dispatch->n_spec < FIRST) pm_spec(dispatch, 0);

@@ -124,5 +124,5 @@ void main()
             add_terms(row, 0, end);
         }
     }
-    TILE_LEAVE(max(rows, row) - row, leave)
+    TILE_LEAVE(leave)
 }

@@ -147,22 +147,19 @@ void add_terms(uint k)
     }
 }
 
-// No fewer than a chunk has: a bound that the driver cannot know, of a loop in which those beyond have no sample.
-uint most_rows() { return (p.chunk << (2 * p.log2_spread)) * p.out_height * p.out_width; }
-
 vec4 addend[TILE_COLUMNS];
-Walk leaving; // where the row is that leaves, in a loop
+Pixel left_at; // the pixel of the row that leaves
+Walk leaving;  // in a loop: where the next one is
 
 void leave(uint i, uint j)
 {
-    Pixel at;
-    if (LEAVES_IN_LOOP) {
-        at = walked_to(leaving);
-    } else {
-        at = pixel_of(i);
+    if (!LEAVES_IN_LOOP) {
+        left_at = pixel_of(i);
+    } else if (j == 0) {
+        left_at = walked_to(leaving);
+        walk_on(leaving);
     }
-    store_sums(at, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
-    if (LEAVES_IN_LOOP && j + 1 == TILE_COLUMNS) walk_on(leaving);
+    store_sums(left_at, tile_quad(p.log2_lanes, j), tile[i][j], addend[j]);
 }
 
 void main()
@@ -209,7 +206,7 @@ void main()
 
     [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) addend[j] = bias_of(tile_quad(p.log2_lanes, j));
     if (LEAVES_IN_LOOP) leaving = walk_from(tile_row(p.log2_lanes));
-    TILE_LEAVE(most_rows(), leave)
+    TILE_LEAVE(leave)
     for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
         activate(tile_row(p.log2_lanes) + i / TILE_COLUMNS, tile_quad(p.log2_lanes, i % TILE_COLUMNS));
     }

@@ -92,5 +92,5 @@ void main()
         tile_add_terms(0, TILE_ROWS, true, false);
     }
 
-    TILE_LEAVE(max(rows_here(), row) - row, leave)
+    TILE_LEAVE(leave)
 }

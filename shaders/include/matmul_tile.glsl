@@ -76,7 +76,7 @@ void main()
     }
 
     if (HAS_GATE) gate_to(row);
-    TILE_LEAVE(max(rows_here(), row) - row, leave)
+    TILE_LEAVE(leave)
     for (uint i = 0; ACTIVATION != 0 && i < TILE_ROWS * TILE_COLUMNS; i++) {
         activate(row + i / TILE_COLUMNS, tile_quad(p.log2_lanes, i % TILE_COLUMNS));
     }

@@ -14,6 +14,8 @@
 layout(constant_id = 1) const uint TILE_ROWS = 16; // a multiple of 4
 layout(constant_id = 2) const uint TILE_COLUMNS = 4;
 layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output are whole vec4s
+layout(constant_id = 10) const uint TILE_FLAGS = 0; // 1: of PM_LANES, below; 2: sums leave in a loop
+const bool LEAVES_IN_LOOP = (TILE_FLAGS & 2) != 0;
 
 // For four terms of all rows a tile needs TILE_ROWS vec4s of A: number r is of row r, where vec4s lie along the
 // terms; where they lie along the rows, number 4 q + u has rows 4 q and on, of term u. And 4 TILE_COLUMNS of B:
@@ -26,8 +28,7 @@ layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output
 #ifdef PM_LANES
 #extension GL_KHR_shader_subgroup_vote : require
 #include "lanes.glsl"
-layout(constant_id = 10) const uint TILE_LANES = 0; // 1: they lie one below the other; 2: sums leave in a loop
-const bool TILES_BELOW = (TILE_LANES & 1) != 0, LEAVES_IN_LOOP = (TILE_LANES & 2) != 0;
+const bool TILES_BELOW = (TILE_FLAGS & 1) != 0; // they lie one below the other
 // An invocation fetches number tile_first() and every TILE_STEP-th from there on, of B the same; what is not 1
 // divides how many there are, and is a multiple of four.
 const uint TILE_STEP = TILES_BELOW ? 1 : gl_WorkGroupSize.x, TILE_B_STEP = TILES_BELOW ? gl_WorkGroupSize.x : 1;
@@ -38,7 +39,7 @@ bool tile_any(bool is) { return subgroupAny(is); }
 uint tile_shown(uint v, uint number) { return TILES_BELOW ? v : pm_show(v, number % TILE_STEP); }
 float tile_shown(float v, uint number) { return TILES_BELOW ? v : pm_show(v, number % TILE_STEP); }
 #else
-const bool TILES_BELOW = false, LEAVES_IN_LOOP = false;
+const bool TILES_BELOW = false;
 const uint TILE_STEP = 1, TILE_B_STEP = 1;
 uint tile_first() { return 0; }
 uint tile_b_first() { return 0; }
@@ -57,24 +58,18 @@ float tile_shown(float v, uint number) { return v; }
 #endif
 
 // What is done to each vec4 of a finished tile, leave(row, column), row by row: all unrolled, since an index that is
-// not constant sends the tile to memory. For Mesa 25.0 in a loop: there it lies in memory anyway, and each store is a
-// loop over the lanes, of many of which LLVM 19 makes code for seconds. A loop of 8 the driver would unroll, and one
-// whose end it knows.
-#define TILE_UNROLLED(leave)                                              \
-    [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {                     \
-        [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) leave(i, j);   \
+// not constant sends the tile to memory. For Mesa 25.0 in a loop: there it lies in memory anyway, and each store is
+// eighty branches, of many of which LLVM makes code for seconds. The loop begins at a number that the driver does not
+// know, or it would unroll it.
+#define TILE_LEAVE(leave)                                                                                 \
+    if (LEAVES_IN_LOOP) {                                                                                 \
+        uint begin = gl_WorkGroupID.y, end = begin + TILE_ROWS * TILE_COLUMNS;                            \
+        for (uint n = begin; n < end; n++) leave((n - begin) / TILE_COLUMNS, (n - begin) % TILE_COLUMNS); \
+    } else {                                                                                              \
+        [[unroll]] for (uint i = 0; i < TILE_ROWS; i++) {                                                 \
+            [[unroll]] for (uint j = 0; j < TILE_COLUMNS; j++) leave(i, j);                               \
+        }                                                                                                 \
     }
-#ifdef PM_LANES
-#define TILE_LEAVE(rows, leave)                                                   \
-    if (LEAVES_IN_LOOP) {                                                         \
-        uint end = min(rows, TILE_ROWS) * TILE_COLUMNS;                           \
-        for (uint n = 0; n < end; n++) leave(n / TILE_COLUMNS, n % TILE_COLUMNS); \
-    } else {                                                                      \
-        TILE_UNROLLED(leave)                                                      \
-    }
-#else
-#define TILE_LEAVE(rows, leave) TILE_UNROLLED(leave)
-#endif
 
 const uint TILE_FETCHES = TILE_ROWS / TILE_STEP, TILE_B_FETCHES = 4 * TILE_COLUMNS / TILE_B_STEP;
 
