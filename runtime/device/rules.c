@@ -59,8 +59,8 @@ pm_showing pm_showing_of(const pm_device_facts *facts)
 }
 
 /* Of which lavapipe compiles kernels of register tiles three to ten times as fast where sums leave them in a
- * loop, with LLVM 15 and 19, and runs them as fast. 22.3, 26.1 and 26.2 compile them fast anyway, and all but
- * 26.1 with LLVM 19 run them at a quarter to two thirds of the speed then; of 25.1 to 26.0 nothing is known. */
+ * loop, with LLVM 15 and 19, and runs them as fast. 22.3, 26.1 and 26.2 compile them fast anyway, and run
+ * them at a quarter to two thirds of the speed then, but for 26.1 with LLVM 19. */
 static bool is_mesa_25_0(const pm_device_facts *facts)
 {
     return facts->driver_id == PM_DRIVER_ID_MESA_LLVMPIPE && strstr(facts->driver_info, "Mesa 25.0.") != NULL;

@@ -52,8 +52,8 @@ pm_tensor pm_prepared(pm_lowering *lowering, pm_tensor x, uint32_t count, uint32
 /* Specialization constants 1 to 3 of a tiled kernel, whose output has rows of n elements. */
 void pm_spec_tile(pm_dispatch *dispatch, const pm_tile *tile, uint32_t n);
 
-/* After the kernel's own, of which there are at most three: those of tile_shared.glsl, if that is the tile, or
- * of how lanes of a register tile lie and how its sums leave it. */
+/* After the kernel's own, of which there are at most three: those of tile_shared.glsl, if that is the tile,
+ * or of how lanes of a register tile lie and how its sums leave it. */
 void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile);
 
 /* Whether kernels round the operands of such an output, as matrix units do: those of m rows and n columns
