@@ -11,9 +11,9 @@
 #   --baseline FILE             another one than tests/drivers_baseline.tsv
 #
 # Fails when a run is wrong, when a kernel spills that did not, or when a compiler's estimate of its time got a
-# tenth worse (tests/drivers_baseline.tsv). Drivers come out of Debian's packages, in roots of Debian 13 and of
-# unstable that are made once, under ${XDG_CACHE_HOME:-~/.cache}/pumice/drivers: that takes root. Nothing is
-# mounted for it. What cannot be had is left out, and the document says so.
+# tenth worse (tests/drivers_baseline.tsv). Drivers come out of Debian's packages, in roots of Debian 13, also with the
+# Mesa of its backports, and of unstable that are made once, under ${XDG_CACHE_HOME:-~/.cache}/pumice/drivers: that
+# takes root. Nothing is mounted for it. What cannot be had is left out, and the document says so.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source=$PWD
@@ -86,6 +86,33 @@ make_root() {
     echo "$2" >"$root/.complete"
 }
 
+# in_trixie NAME SOURCE COMMAND VARIABLE=VALUE...: with that source of packages, and $apt to get them.
+in_trixie() {
+    local root=$cache/trixie name=$1 command=$3
+    cp /etc/resolv.conf "$root/etc/resolv.conf"
+    echo "$2" >"$root/etc/apt/sources.list.d/$name.list"
+    shift 3
+    chroot "$root" env apt="apt-get -q -o APT::Sandbox::User=root" libraries="$libraries" "$@" \
+        sh -ec "\$apt update; $command" >"$cache/$name.log" 2>&1 || {
+        say "no $name: see $cache/$name.log"
+        return 1
+    }
+}
+
+# Of Debian 13, beside its own Mesa.
+make_backports() {
+    [ ! -e "$cache/trixie/backports/lvp_icd.json" ] || return 0
+    say "taking Mesa from backports"
+    # shellcheck disable=SC2016
+    in_trixie backports "deb $(mirror) trixie-backports main" '
+        $apt -y install --no-install-recommends libdisplay-info2 libpng16-16t64
+        rm -rf /backports && mkdir /backports && cd /backports
+        $apt download mesa-vulkan-drivers/trixie-backports
+        dpkg -x mesa-vulkan-drivers_*.deb .
+        sed "s|libvulkan_lvp.so|/backports$libraries/&|" usr/share/vulkan/icd.d/lvp_icd.json >new.json
+        mv new.json lvp_icd.json'
+}
+
 # No package has Intel's shim: it is built from Mesa's source, in the root.
 make_intel_shim() {
     local root=$cache/trixie options="-Dvulkan-drivers= -Dgallium-drivers= -Dtools=drm-shim,intel -Dplatforms="
@@ -93,21 +120,15 @@ make_intel_shim() {
     [ ! -e "$root$libraries/libintel_noop_drm_shim.so" ] || return 0
     say "building Intel's shim"
     for feature in llvm glx egl gbm gles1 gles2 glvnd xmlconfig; do options+=" -D$feature=disabled"; done
-    cp /etc/resolv.conf "$root/etc/resolv.conf"
-    echo "deb-src $(mirror) trixie main" >"$root/etc/apt/sources.list.d/source.list"
     # shellcheck disable=SC2016
-    chroot "$root" env options="$options" libraries="$libraries" sh -ec '
-        apt-get -q -o APT::Sandbox::User=root update
+    in_trixie shim "deb-src $(mirror) trixie main" '
         mkdir -p /mesa/source && cd /mesa
-        apt-get -q -o APT::Sandbox::User=root source --download-only mesa
+        $apt source --download-only mesa
         tar -xf mesa_*.orig.tar.?z -C source --strip-components=1 && cd source
         meson setup build -Dopengl=false $options
         nice -n 5 ninja -C build src/intel/tools/libintel_noop_drm_shim.so
         cp build/src/intel/tools/libintel_noop_drm_shim.so "$libraries/"
-        rm -rf /mesa' >"$cache/shim.log" 2>&1 || {
-        say "no shim for Intel: see $cache/shim.log"
-        return 1
-    }
+        rm -rf /mesa' options="$options"
 }
 
 # Kernels for matrix units want a glslc that knows them, and this machine's may be too old: a build with that of the
@@ -154,7 +175,12 @@ set_up_roots() {
     make_build
     if [ -e "$cache/trixie/.complete" ] && put_pumice trixie; then roots+=" trixie"; fi
     if [ -e "$cache/unstable/.complete" ] && put_pumice unstable; then roots+=" unstable"; fi
-    case $roots in *trixie*) make_intel_shim || true ;; esac
+    case $roots in
+        *trixie*)
+            make_backports || true
+            make_intel_shim || true
+            ;;
+    esac
 }
 
 has_root() {
@@ -320,6 +346,10 @@ list_runs() {
     local icd
     if has_root trixie; then
         echo "run_driver lavapipe-13 trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
+    fi
+    icd=/backports/lvp_icd.json
+    if has_root trixie && [ -e "$cache/trixie$icd" ]; then
+        echo "run_driver lavapipe-13-backports trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icd"
     fi
     echo "run_driver lavapipe-12 host LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
     if has_root unstable; then

@@ -77,7 +77,7 @@ ordered() {
     done
 }
 
-names="lavapipe-12 lavapipe-13 lavapipe-unstable lavapipe-unstable-gpu swiftshader
+names="lavapipe-12 lavapipe-13 lavapipe-13-backports lavapipe-unstable lavapipe-unstable-gpu swiftshader
     polaris10-host polaris10 vega10-host vega10 navi10-host navi10 navi21-host navi21 navi31 navi31-new gfx1201 gfx1201-new
     skl icl tgl adl dg2 mtl lnl bmg pascal turing turing-new ampere ada hopper blackwell adreno660 adreno740 apple-m1"
 
