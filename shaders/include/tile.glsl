@@ -14,8 +14,10 @@
 layout(constant_id = 1) const uint TILE_ROWS = 16; // a multiple of 4
 layout(constant_id = 2) const uint TILE_COLUMNS = 4;
 layout(constant_id = 3) const bool WHOLE_QUADS = true; // the rows of the output are whole vec4s
-layout(constant_id = 10) const uint TILE_FLAGS = 0; // 1: of PM_LANES, below; 2: sums leave in a loop
+#ifndef PM_MATRIX // which has another use for that number
+layout(constant_id = 10) const uint TILE_FLAGS = 0; // 1: of PM_LANES, they lie one below the other; 2: see TILE_LEAVE
 const bool LEAVES_IN_LOOP = (TILE_FLAGS & 2) != 0;
+#endif
 
 // For four terms of all rows a tile needs TILE_ROWS vec4s of A: number r is of row r, where vec4s lie along the
 // terms; where they lie along the rows, number 4 q + u has rows 4 q and on, of term u. And 4 TILE_COLUMNS of B:
@@ -28,7 +30,7 @@ const bool LEAVES_IN_LOOP = (TILE_FLAGS & 2) != 0;
 #ifdef PM_LANES
 #extension GL_KHR_shader_subgroup_vote : require
 #include "lanes.glsl"
-const bool TILES_BELOW = (TILE_FLAGS & 1) != 0; // they lie one below the other
+const bool TILES_BELOW = (TILE_FLAGS & 1) != 0;
 // An invocation fetches number tile_first() and every TILE_STEP-th from there on, of B the same; what is not 1
 // divides how many there are, and is a multiple of four.
 const uint TILE_STEP = TILES_BELOW ? 1 : gl_WorkGroupSize.x, TILE_B_STEP = TILES_BELOW ? gl_WorkGroupSize.x : 1;
