@@ -346,10 +346,10 @@ list_runs() {
     local icd
     if has_root trixie; then
         echo "run_driver lavapipe-13 trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icds/lvp_icd.json"
-    fi
-    icd=/backports/lvp_icd.json
-    if has_root trixie && [ -e "$cache/trixie$icd" ]; then
-        echo "run_driver lavapipe-13-backports trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icd"
+        icd=/backports/lvp_icd.json
+        if [ -e "$cache/trixie$icd" ]; then
+            echo "run_driver lavapipe-13-backports trixie LP_NUM_THREADS=1 VK_ICD_FILENAMES=$icd"
+        fi
     fi
     echo "run_driver lavapipe-12 host LP_NUM_THREADS=1 VK_ICD_FILENAMES=$(ls $icds/lvp_icd*.json)"
     if has_root unstable; then

@@ -259,18 +259,24 @@ static void spec_matrix(pm_dispatch *dispatch, const pm_rules *rules, const pm_t
     dispatch->subgroup = rules->matrix_subgroup;
 }
 
+/* Of a register tile: how its lanes show values (lanes.glsl), and TILE_FLAGS (tile.glsl). */
+static void spec_register(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)
+{
+    enum { SHUFFLES = 9, BELOW = 1, LEAVE_IN_LOOP = 2 };
+    if (!tile->shows && !rules->leaves_in_loop) return;
+    uint32_t below = tile->shows && tile->log2_lanes == 0 ? BELOW : 0;
+    while (dispatch->n_spec < SHUFFLES) pm_spec(dispatch, 0);
+    pm_spec(dispatch, rules->shuffles);
+    pm_spec(dispatch, below | (rules->leaves_in_loop ? LEAVE_IN_LOOP : 0u));
+}
+
 void pm_spec_shared(pm_dispatch *dispatch, const pm_rules *rules, const pm_tile *tile)
 {
-    enum { FIRST = 7, SHUFFLES = 9 }; /* their numbers */
-    enum { BELOW = 1, LEAVE_IN_LOOP = 2 };
-    uint32_t flags = tile->shows && tile->log2_lanes == 0 ? BELOW : 0;
-    if (rules->leaves_in_loop) flags |= LEAVE_IN_LOOP;
-    if (tile->shared_bytes == 0 && (tile->shows || flags)) {
-        while (dispatch->n_spec < SHUFFLES) pm_spec(dispatch, 0);
-        pm_spec(dispatch, rules->shuffles);
-        pm_spec(dispatch, flags);
+    enum { FIRST = 7 }; /* its number */
+    if (tile->shared_bytes == 0) {
+        spec_register(dispatch, rules, tile);
+        return;
     }
-    if (tile->shared_bytes == 0) return;
     while (dispatch->n_spec < FIRST) pm_spec(dispatch, 0);
     pm_spec(dispatch, tile->log2_lanes);
     pm_spec(dispatch, pm_log2_of(tile->lanes) - tile->log2_lanes);
